@@ -1,0 +1,179 @@
+"""What a handler is given: one frozen ``Ctx``, and the shapes of what hangs from it.
+
+The shapes are protocols because core imports nothing of chatd; ``chatd.db`` and ``chatd.realtime``
+are what stands behind them. No globals, no locator: boot makes the pieces, the edges make the Ctx.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from chatd.core.clock import Clock
+from chatd.core.declarations import Batch
+from chatd.core.ids import Ids
+from chatd.core.pending import Pending
+from chatd.core.settings import Settings
+
+T = TypeVar("T")
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks. ``user_id`` is empty for nobody (routes declared with ``auth=False``)."""
+
+    user_id: str
+    session_id: str = ""
+    roles: frozenset[str] = frozenset()
+    #: When the access token runs out, as a Unix time.
+    expires_at: float = 0.0
+
+
+NOBODY = Actor("")
+
+
+class Queries(Protocol):
+    """One statement each; rows become structs whose fields are in the statement's column order.
+
+    All raise StoreUnavailable where PostgreSQL does not answer in time.
+    """
+
+    async def rows(self, kind: type[T], sql: str, *args: Any) -> list[T]:
+        """Every row."""
+        ...
+
+    async def maybe(self, kind: type[T], sql: str, *args: Any) -> T | None:
+        """The first row, or None."""
+        ...
+
+    async def one(self, kind: type[T], sql: str, *args: Any) -> T:
+        """The first row, which must be there."""
+        ...
+
+    async def run(self, sql: str, *args: Any) -> int:
+        """Do it; the number of rows touched."""
+        ...
+
+
+class Tx(Queries, Protocol):
+    """Statements of one transaction, and what shall follow its commit."""
+
+    def after_commit(self, effect: Callable[..., None], *args: Any) -> None:
+        """Call ``effect(*args)`` once the transaction has committed; never if it has not."""
+        ...
+
+
+class Database(Queries, Protocol):
+    """The pool."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Tx]:
+        """BEGIN … COMMIT, READ COMMITTED; an exception rolls back."""
+        ...
+
+
+class Broker(Protocol):
+    """Effects on sockets, on every node. Calls return at once; realtime/broker.py has the guarantees."""
+
+    def log(self, chat_id: str, first_seq: int, last_seq: int, frames: Sequence[bytes]) -> None:
+        """Deliver committed events ``first_seq..last_seq`` of a chat's log, in order, exactly once."""
+        ...
+
+    def marks(self, chat_id: str, receipt_seq: int, frames: Sequence["Addressed"]) -> None:
+        """Deliver committed watermark moves; ``receipt_seq`` is their version."""
+        ...
+
+    def ephemeral(self, chat_id: str, event: msgspec.Struct, *, but: str = "") -> None:
+        """An event worth only its newest value to the chat's sockets, but not to user ``but``'s."""
+        ...
+
+    def to_users(self, user_ids: Collection[str], event: msgspec.Struct) -> None:
+        """An event to every socket of these users; lossy where Redis is."""
+        ...
+
+    def typing(self, chat_id: str, user_id: str, on: bool) -> None:
+        """Someone types or has stopped; the throttle and the 5 s end are applied on each node."""
+        ...
+
+    def feed_changed(self) -> None:
+        """The node feed has new rows (memberships, sessions, bans): every node reads it now."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A finished frame and whom of the chat it is for: everybody (None) or these users."""
+
+    frame: bytes
+    only: frozenset[str] | None = None
+
+
+class PresenceState(msgspec.Struct, frozen=True):
+    """What others see of a user: ``status`` online · away · offline."""
+
+    user_id: str
+    status: str
+    last_active_at: Any
+
+
+class PresenceView(Protocol):
+    """Presence as this node knows it."""
+
+    def status_of(self, user_id: str) -> str:
+        """online · away · offline, over all nodes; ``invisible`` is offline."""
+        ...
+
+
+class Limiter(Protocol):
+    """Rates over all nodes."""
+
+    async def require(self, bucket: str, key: str, *, limit: int, period_s: float, burst: int = 0) -> None:
+        """Count one. Raises RateLimited with ``retry_after_ms`` where it is one too many."""
+        ...
+
+    async def admit(
+        self, bucket: str, counts: Mapping[str, int], *, limit: int, period_s: float, burst: int = 0
+    ) -> dict[str, "Admitted"]:
+        """Count many at once, one round trip for all keys: how many of each key's may pass."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The first ``count`` pass; the rest may come back after ``retry_after_ms``."""
+
+    count: int
+    retry_after_ms: int
+
+
+class Groups(Protocol):
+    """Group commit: what many ask for at once is done in one statement (``declarations.Batch``)."""
+
+    def submit(self, batch: Batch[In, Out], entry: In) -> Pending[Out]:
+        """Queue ``entry`` for the next round of ``batch``.
+
+        Raises Unavailable at once where the queue is at its bound.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ctx:
+    """Everything a handler may use."""
+
+    actor: Actor
+    db: Database
+    groups: Groups
+    broker: Broker
+    presence: PresenceView
+    limiter: Limiter
+    clock: Clock
+    ids: Ids
+    settings: Settings
+    #: The connection (socket) or request id, for logs; commands of one socket share it.
+    origin: str = ""
+    #: The client's address, after trusted proxies.
+    address: str = ""

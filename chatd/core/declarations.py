@@ -1,0 +1,130 @@
+"""What a feature declares and the edges serve: routes, commands, jobs.
+
+One definition of a route serves aiohttp and OpenAPI; one of a command serves the socket and AsyncAPI.
+Types come from the handler's annotations:
+
+- a parameter named in the path's braces is converted to its annotation;
+- ``body`` is the JSON body (a msgspec.Struct), ``query`` the query string (a msgspec.Struct);
+- the return annotation is the answer's body, ``None`` is 204, ``Answer[T]`` chooses its status itself.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, get_type_hints
+
+import msgspec
+
+from chatd.core.errors import AppError
+
+T = TypeVar("T")
+In = TypeVar("In")
+Out = TypeVar("Out")
+Errors = tuple[type[AppError], ...]
+
+
+class Answer(msgspec.Struct, Generic[T], frozen=True):
+    """An answer that chooses its own status, one of the route's ``statuses``."""
+
+    body: T
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One REST call: answers at ``/api`` + path and, where the documents write it so, at path alone."""
+
+    method: str
+    path: str
+    handler: Callable[..., Awaitable[Any]]
+    statuses: tuple[int, ...]
+    raises: Errors = ()
+    auth: bool = True
+    #: Which limit of [limits] it is counted under: "read", "write", "none" (the handler counts itself).
+    limit: str = "read"
+    #: Documented in OpenAPI under this heading; the room's name by default.
+    tag: str = ""
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or self.handler.__name__).splitlines()[0]
+
+    def hints(self) -> dict[str, Any]:
+        """Parameter and return types, with their Meta."""
+        return get_type_hints(self.handler, include_extras=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One socket command. ``handler(ctx, command)`` returns the result to be awaited.
+
+    ``answers`` are event structs that the command is answered with beside, or instead of, its ack.
+    ``counted`` commands fall under ``limits.commands_per_10s``.
+    """
+
+    struct: type[msgspec.Struct]
+    handler: Callable[..., Awaitable[Any]]
+    raises: Errors = ()
+    answers: tuple[type[msgspec.Struct], ...] = ()
+    counted: bool = True
+
+    @property
+    def type(self) -> str:
+        """The ``type`` on the wire."""
+        return str(self.struct.__struct_config__.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Periodic work, run by one worker of the cluster at a time unless ``everywhere``.
+
+    ``run(ctx)`` must be safe to run twice: a lock makes that rare, not impossible.
+    """
+
+    name: str
+    every_s: float
+    run: Callable[..., Awaitable[None]]
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Batch(Generic[In, Out]):
+    """Work that is done for many callers in one statement (group commit).
+
+    While one round is in flight, entries queue; when it returns, all that queued is the next round. No
+    timer: an idle server runs a round of one at once. ``run(ctx, entries)`` returns an outcome (or an
+    exception) for each entry, in order; ``settled(ctx, outcomes)`` runs after every caller has its
+    outcome, which is how an ack comes before the broadcast. Entries with the same ``key`` keep their order.
+    """
+
+    name: str
+    run: Callable[[Any, list[In]], Awaitable[Sequence[Out | Exception]]]
+    settled: Callable[[Any, Sequence[Out | Exception]], None] | None = None
+    key: Callable[[In], str] | None = None
+    max_batch: int = 500
+    max_queue: int = 20_000
+
+
+def _route(method: str, default: int) -> Callable[..., Route]:
+    def declare(
+        path: str,
+        handler: Callable[..., Awaitable[Any]],
+        *,
+        status: int | tuple[int, ...] = default,
+        raises: Errors = (),
+        auth: bool = True,
+        limit: str = "read",
+        tag: str = "",
+    ) -> Route:
+        statuses = status if isinstance(status, tuple) else (status,)
+        return Route(method, path, handler, statuses, raises, auth, limit, tag)
+
+    return declare
+
+
+get = _route("GET", 200)
+post = _route("POST", 201)
+put = _route("PUT", 200)
+patch = _route("PATCH", 200)
+delete = _route("DELETE", 200)

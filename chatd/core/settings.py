@@ -1,0 +1,224 @@
+"""Typed settings: config.toml, then ``CHATD_<SECTION>_<KEY>`` from the environment.
+
+config.toml names every key with its default and what it means; this module is its type. An unknown
+key or a wrong type is a SettingsError that names it. Secrets come from the environment only.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+import msgspec
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the message names the key and where it was set."""
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One [section] of config.toml."""
+
+
+class Server(Section):
+    """Where and how chatd listens."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 0
+    allowed_origins: tuple[str, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
+    tls_cert: str = ""
+    tls_key: str = ""
+    public_url: str = ""
+    data_dir: str = ".chatd"
+    drain_s: float = 10.0
+    max_body_bytes: int = 1_048_576
+
+
+class Postgres(Section):
+    """The database; with no url a private one is started."""
+
+    url: str = ""
+    pool_size: int = 8
+    connect_timeout_s: float = 5.0
+    command_timeout_s: float = 5.0
+
+
+class Redis(Section):
+    """The bus between nodes; with no url a private one is started."""
+
+    url: str = ""
+    timeout_s: float = 1.0
+    heartbeat_s: float = 1.0
+    buffer_bytes: int = 16_777_216
+
+
+class Auth(Section):
+    """Tokens and passwords."""
+
+    issuer: str = "chatd"
+    access_ttl_s: int = 900
+    refresh_ttl_s: int = 604_800
+    google_issuer: str = "https://accounts.google.com"
+    google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
+    google_client_ids: tuple[str, ...] = ()
+    apple_issuer: str = "https://appleid.apple.com"
+    apple_jwks_url: str = "https://appleid.apple.com/auth/keys"
+    apple_client_ids: tuple[str, ...] = ()
+    hash_threads: int = 2
+
+
+class Socket(Section):
+    """The WebSocket edge."""
+
+    heartbeat_ms: int = 25_000
+    init_timeout_s: float = 10.0
+    max_frame_bytes: int = 16_384
+    ephemeral_mark_bytes: int = 262_144
+    close_mark_bytes: int = 1_048_576
+    compression: bool = False
+    max_inflight_commands: int = 64
+    backlog: int = 4096
+
+
+class Messages(Section):
+    """The conversation."""
+
+    edit_window_s: int = 900
+    replay_limit: int = 500
+    reset_messages: int = 50
+    max_batch: int = 500
+    max_queue: int = 20_000
+
+
+class Chats(Section):
+    """Groups and membership."""
+
+    max_members: int = 5000
+    unread_cap: int = 9999
+
+
+class Presence(Section):
+    """Who is there."""
+
+    offline_grace_s: float = 10.0
+    node_timeout_s: float = 15.0
+    typing_ttl_s: float = 5.0
+    typing_every_s: float = 2.0
+
+
+class Fanout(Section):
+    """How soon a lost delivery is found."""
+
+    sweep_s: float = 1.0
+    gap_patience_ms: int = 100
+    linger_s: float = 15.0
+
+
+class Limits(Section):
+    """protocol.md, section 7; 0 turns a limit off."""
+
+    sends_per_10s: int = 30
+    sends_burst: int = 60
+    commands_per_10s: int = 60
+    rest_per_minute: int = 100
+    writes_per_minute: int = 10
+    logins_per_minute: int = 10
+    registrations_per_minute: int = 10
+    bad_frames_per_minute: int = 30
+    flood_close_s: float = 30.0
+
+
+class Log(Section):
+    """What is written to stderr."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Secrets(Section):
+    """From the environment only: ``CHATD_SECRETS_JWT_KEY`` and so on."""
+
+    jwt_key: str = ""
+    internal_api_key: str = ""
+
+
+class Settings(Section):
+    """All of config.toml."""
+
+    environment: Literal["development", "production"] = "development"
+    server: Server = Server()
+    postgres: Postgres = Postgres()
+    redis: Redis = Redis()
+    auth: Auth = Auth()
+    socket: Socket = Socket()
+    messages: Messages = Messages()
+    chats: Chats = Chats()
+    presence: Presence = Presence()
+    fanout: Fanout = Fanout()
+    limits: Limits = Limits()
+    log: Log = Log()
+    secrets: Secrets = Secrets()
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Settings from a TOML file (None: defaults alone) and the environment over it.
+
+    Raises SettingsError for an unreadable file, an unknown key or section, or a value of another type.
+    """
+    raw: dict[str, Any] = {}
+    if path is not None:
+        try:
+            raw = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from None
+    if "secrets" in raw:
+        raise SettingsError(f"{path}: [secrets] come from the environment only (CHATD_SECRETS_…)")
+    settings = _decode(raw, str(path))
+    overrides = _overrides(environ)
+    for section, values in overrides.items():
+        if isinstance(values, dict):
+            raw.setdefault(section, {}).update(values)
+        else:
+            raw[section] = values
+    return _decode(raw, "the environment") if overrides else settings
+
+
+def _decode(raw: dict[str, Any], source: str) -> Settings:
+    try:
+        return msgspec.convert(raw, Settings, strict=True)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{source}: {error}") from None
+
+
+def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
+    """``CHATD_LIMITS_SENDS_PER_10S=5`` as ``{"limits": {"sends_per_10s": 5}}``, typed by the setting."""
+    found: dict[str, Any] = {}
+    sections = get_type_hints(Settings)
+    for name, text in environ.items():
+        if not name.startswith("CHATD_"):
+            continue
+        rest = name.removeprefix("CHATD_").lower()
+        if rest == "environment":
+            found["environment"] = text
+            continue
+        section, _, key = rest.partition("_")
+        fields = get_type_hints(sections[section]) if section in sections else {}
+        if key not in fields:
+            if section in sections:
+                raise SettingsError(f"{name}: there is no setting {section}.{key}")
+            continue  # CHATD_… of another program, or of a test
+        found.setdefault(section, {})[key] = _parse(name, text, fields[key])
+    return found
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    try:
+        if kind is str:
+            return text
+        if kind == tuple[str, ...]:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{name}={text!r}: {error}") from None

@@ -1,0 +1,1 @@
+"""PostgreSQL: the pool, transactions, group commit, the schema and its upgrades."""

@@ -1,0 +1,130 @@
+"""Group commit: many callers, one statement (declarations.Batch).
+
+While a round is in flight, entries queue; when it returns, all that queued is the next round. There is
+no timer, so an idle server answers at once and a busy one in bigger batches.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+from zlib import crc32
+
+from chatd.core.declarations import Batch
+from chatd.core.errors import AppError, Internal, Unavailable, ValidationFailed
+from chatd.core.pending import Pending
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+log = logging.getLogger("chatd.db.group_commit")
+
+
+class _Lane:
+    """One queue and the one task that drains it."""
+
+    def __init__(self, batch: Batch[Any, Any], ctx: Any, observe: Callable[[str, int], None]) -> None:
+        self.batch, self.ctx, self.observe = batch, ctx, observe
+        self.queue: deque[tuple[Any, Pending[Any]]] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+    def submit(self, entry: Any) -> Pending[Any]:
+        if len(self.queue) >= self.batch.max_queue:
+            raise Unavailable("Too much is waiting to be stored", retry_after_ms=1000)
+        pending: Pending[Any] = Pending()
+        self.queue.append((entry, pending))
+        if self.task is None:
+            self.task = asyncio.create_task(self._drain(), name=f"batch {self.batch.name}")
+        return pending
+
+    async def _drain(self) -> None:
+        try:
+            while self.queue:
+                size = min(len(self.queue), self.batch.max_batch)
+                round_ = [self.queue.popleft() for _ in range(size)]
+                await self._round(round_)
+        finally:
+            self.task = None
+            if self.queue:  # only when cancelled: what waits must not wait for ever
+                for _, pending in self.queue:
+                    pending.fail(Unavailable("The server is going away"))
+                self.queue.clear()
+
+    async def _round(self, round_: list[tuple[Any, Pending[Any]]]) -> None:
+        self.observe(self.batch.name, len(round_))
+        entries = [entry for entry, _ in round_]
+        try:
+            outcomes: Sequence[Any] = await self._outcomes(entries)
+        except BaseException:
+            for _, pending in round_:
+                pending.fail(Unavailable("The server is going away"))
+            raise
+        for (_, pending), outcome in zip(round_, outcomes, strict=True):
+            try:
+                if isinstance(outcome, Exception):
+                    pending.fail(outcome)
+                else:
+                    pending.resolve(outcome)
+            except Exception:
+                log.exception("a listener of %s failed", self.batch.name)
+        if self.batch.settled is not None:
+            try:
+                self.batch.settled(self.ctx, outcomes)
+            except Exception:
+                log.exception("what follows %s failed", self.batch.name)
+
+    async def _outcomes(self, entries: list[Any]) -> Sequence[Any]:
+        try:
+            return await self.batch.run(self.ctx, entries)
+        except ValidationFailed as error:
+            # One entry that PostgreSQL will not take must not fail its neighbours.
+            if len(entries) == 1:
+                return [error]
+            alone = [await self._outcomes([entry]) for entry in entries]
+            return [outcome for outcomes in alone for outcome in outcomes]
+        except AppError as error:
+            return [error] * len(entries)
+        except Exception:
+            log.exception("a round of %s failed", self.batch.name)
+            return [Internal()] * len(entries)
+
+
+class GroupCommit:
+    """The queues of every Batch on this node.
+
+    Entries of a batch go to one of ``lanes`` by their key, so that one key's keep their order while
+    different keys may be in flight on several connections.
+    """
+
+    def __init__(self, *, lanes: int = 2, observe: Callable[[str, int], None] = lambda name, size: None) -> None:
+        self.lanes_each = lanes
+        self.observe = observe
+        self.ctx: Any = None  # the system Ctx; boot sets it once everything stands
+        self._lanes: dict[str, list[_Lane]] = {}
+
+    def submit(self, batch: Batch[In, Out], entry: In) -> Pending[Out]:
+        """Queue ``entry``. Raises Unavailable at once where the queue is at its bound."""
+        lanes = self._lanes.get(batch.name)
+        if lanes is None:
+            count = self.lanes_each if batch.key else 1
+            lanes = [_Lane(batch, self.ctx, self.observe) for _ in range(count)]
+            self._lanes[batch.name] = lanes
+        if len(lanes) == 1 or batch.key is None:
+            return lanes[0].submit(entry)
+        return lanes[crc32(batch.key(entry).encode()) % len(lanes)].submit(entry)
+
+    @property
+    def waiting(self) -> int:
+        """Entries that queue, over all batches: for /metrics and admission."""
+        return sum(len(lane.queue) for lanes in self._lanes.values() for lane in lanes)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait until nothing queues, at most so long; then fail what is left."""
+        tasks = [lane.task for lanes in self._lanes.values() for lane in lanes if lane.task]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=timeout_s)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)

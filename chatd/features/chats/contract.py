@@ -1,0 +1,188 @@
+"""Shapes of chats and of the messages that their lists show (protocol.md, sections 3 and 6)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from chatd.core.ids import ChatId, MediaId, MessageId, UserId
+from chatd.wire.frames import NO_NUL, Event
+
+ChatType = Literal["direct", "group", "event", "club", "gp"]
+Role = Literal["owner", "moderator", "member"]
+Title = Annotated[str, Meta(min_length=1, max_length=120, pattern=NO_NUL)]
+ClientMessageId = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
+
+#: Who may act on whom: only upwards of one's own rank.
+RANKS: dict[str, int] = {"member": 0, "moderator": 1, "owner": 2}
+
+
+class Attachment(msgspec.Struct, frozen=True):
+    """A medium that goes with a message."""
+
+    media_id: MediaId
+
+
+class TextContent(msgspec.Struct, frozen=True, tag="text", tag_field="type", kw_only=True):
+    """What a person wrote: 1 to 4000 characters, or none where there is an attachment."""
+
+    text: Annotated[str, Meta(max_length=4000, pattern=NO_NUL)]
+    attachments: Annotated[list[Attachment], Meta(max_length=10)] = []
+
+
+class SystemContent(msgspec.Struct, frozen=True, tag="system", tag_field="type", kw_only=True):
+    """What happened to the chat itself, as part of its log."""
+
+    event: Literal["members_joined", "member_left", "member_removed", "role_changed", "title_changed"]
+    user_ids: list[UserId] = []
+    title: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+
+
+class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", tag_field="type"):
+    """What is left of a deleted message: its place."""
+
+
+Content = TextContent | SystemContent | Tombstone
+
+
+class Reaction(msgspec.Struct, frozen=True):
+    """One emoji and who gave it, earliest first."""
+
+    emoji: str
+    count: int
+    user_ids: list[UserId]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as everybody sees it. ``content`` is stored JSON, passed through untouched."""
+
+    id: MessageId
+    chat_id: ChatId
+    seq: int
+    updated_seq: int
+    sender_id: UserId
+    client_message_id: str | None
+    content: msgspec.Raw
+    reply_to: MessageId | None
+    reactions: list[Reaction]
+    sent_at: datetime
+    edited_at: datetime | None
+    deleted_at: datetime | None
+    moderation_status: str
+
+
+class Member(msgspec.Struct, frozen=True):
+    """One member as the others see them."""
+
+    user_id: UserId
+    role: Role
+    joined_at: datetime
+    last_read_seq: int
+
+
+class Chat(msgspec.Struct, frozen=True, kw_only=True):
+    """A chat as one of its members sees it."""
+
+    id: ChatId
+    type: ChatType
+    title: str | None
+    context_id: str | None
+    created_at: datetime
+    member_count: int
+    my_role: Role
+    head_seq: int
+    last_read_seq: int
+    unread_count: int
+    last_message: Message | None
+    peer_id: UserId | UnsetType = UNSET
+    read_only: bool = False
+
+
+class ChatDetail(Chat, frozen=True, kw_only=True):
+    """A chat with its members."""
+
+    members: list[Member]
+
+
+class MessageNew(Event, tag="message.new", frozen=True, kw_only=True):
+    """A message took the chat's next seq."""
+
+    chat_id: ChatId
+    seq: int
+    message: Message
+
+
+class ChatJoined(Event, tag="chat.joined", frozen=True, kw_only=True):
+    """You are in this chat now; its live events go on from ``chat.head_seq + 1``."""
+
+    chat: Chat
+
+
+class ChatLeft(Event, tag="chat.left", frozen=True, kw_only=True):
+    """You are out of this chat. ``reason``: left · removed · banned · closed."""
+
+    chat_id: ChatId
+    reason: str
+
+
+class ChatUpdated(Event, tag="chat.updated", frozen=True, kw_only=True):
+    """The chat's title, roles or state changed."""
+
+    chat: Chat
+
+
+class CreateChat(msgspec.Struct, frozen=True, kw_only=True):
+    """``direct`` takes exactly one other member, ``group`` none or more; you are always in it."""
+
+    type: Literal["direct", "group"]
+    member_ids: Annotated[list[UserId], Meta(max_length=10_000)]
+    title: Title | None = None
+
+
+class PatchChat(msgspec.Struct, frozen=True, kw_only=True):
+    """A new title; null takes it away."""
+
+    title: Title | None
+
+
+class AddMembers(msgspec.Struct, frozen=True, kw_only=True):
+    """Who shall come in; those already in are left as they are."""
+
+    user_ids: Annotated[list[UserId], Meta(min_length=1, max_length=5000)]
+
+
+class SetRole(msgspec.Struct, frozen=True, kw_only=True):
+    """``owner`` hands the ownership over; the old owner becomes a moderator."""
+
+    role: Role
+
+
+class ChatPage(msgspec.Struct, frozen=True, kw_only=True):
+    """My chats, newest activity first."""
+
+    items: list[Chat]
+    next_cursor: str | None
+
+
+class ListChats(msgspec.Struct, frozen=True, kw_only=True):
+    """Query of the list."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    cursor: Annotated[str, Meta(max_length=512)] | None = None
+
+
+class Seat(msgspec.Struct, frozen=True, kw_only=True):
+    """A member's place in a chat as the rules need it (not on the wire)."""
+
+    chat_id: ChatId
+    user_id: UserId
+    type: str
+    role: str
+    read_only: bool
+    muted_until: datetime | None
+    head_seq: int
+    member_count: int
+    created_at: datetime
+    detail: Any = None

@@ -1,0 +1,1 @@
+"""What goes over the socket: frames and their one encoder and decoder."""
