@@ -66,7 +66,7 @@ clean: ## remove .venv and what tools left behind; the data in .chatd stays
 	done; \
 	if [ -z "$$found" ]; then \
 	    echo "chatd needs CPython 3.11 to 3.14 with its venv module, and none was found." >&2; \
-	    echo "python3 is: $$(python3 --version 2>&1 || echo missing)." >&2; \
+	    echo "python3 is: $$(python3 --version 2>/dev/null || echo "missing, or does not run")." >&2; \
 	    echo "Install one (on Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12 run" >&2; \
 	    exit 1; \
 	fi; \
