@@ -20,7 +20,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One [section] of config.toml."""
 
 
-class Server(Section):
+class Server(Section, frozen=True):
     """Where and how chatd listens."""
 
     host: str = "127.0.0.1"
@@ -36,7 +36,7 @@ class Server(Section):
     max_body_bytes: int = 1_048_576
 
 
-class Postgres(Section):
+class Postgres(Section, frozen=True):
     """The database; with no url a private one is started."""
 
     url: str = ""
@@ -45,16 +45,17 @@ class Postgres(Section):
     command_timeout_s: float = 5.0
 
 
-class Redis(Section):
+class Redis(Section, frozen=True):
     """The bus between nodes; with no url a private one is started."""
 
     url: str = ""
     timeout_s: float = 1.0
     heartbeat_s: float = 1.0
     buffer_bytes: int = 16_777_216
+    prefix: str = "chatd"
 
 
-class Auth(Section):
+class Auth(Section, frozen=True):
     """Tokens and passwords."""
 
     issuer: str = "chatd"
@@ -69,7 +70,7 @@ class Auth(Section):
     hash_threads: int = 2
 
 
-class Socket(Section):
+class Socket(Section, frozen=True):
     """The WebSocket edge."""
 
     heartbeat_ms: int = 25_000
@@ -82,7 +83,7 @@ class Socket(Section):
     backlog: int = 4096
 
 
-class Messages(Section):
+class Messages(Section, frozen=True):
     """The conversation."""
 
     edit_window_s: int = 900
@@ -92,14 +93,14 @@ class Messages(Section):
     max_queue: int = 20_000
 
 
-class Chats(Section):
+class Chats(Section, frozen=True):
     """Groups and membership."""
 
     max_members: int = 5000
     unread_cap: int = 9999
 
 
-class Presence(Section):
+class Presence(Section, frozen=True):
     """Who is there."""
 
     offline_grace_s: float = 10.0
@@ -108,7 +109,7 @@ class Presence(Section):
     typing_every_s: float = 2.0
 
 
-class Fanout(Section):
+class Fanout(Section, frozen=True):
     """How soon a lost delivery is found."""
 
     sweep_s: float = 1.0
@@ -116,7 +117,7 @@ class Fanout(Section):
     linger_s: float = 15.0
 
 
-class Limits(Section):
+class Limits(Section, frozen=True):
     """protocol.md, section 7; 0 turns a limit off."""
 
     sends_per_10s: int = 30
@@ -130,21 +131,21 @@ class Limits(Section):
     flood_close_s: float = 30.0
 
 
-class Log(Section):
+class Log(Section, frozen=True):
     """What is written to stderr."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "json", "console"] = "auto"
 
 
-class Secrets(Section):
+class Secrets(Section, frozen=True):
     """From the environment only: ``CHATD_SECRETS_JWT_KEY`` and so on."""
 
     jwt_key: str = ""
     internal_api_key: str = ""
 
 
-class Settings(Section):
+class Settings(Section, frozen=True):
     """All of config.toml."""
 
     environment: Literal["development", "production"] = "development"

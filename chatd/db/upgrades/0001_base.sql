@@ -1,0 +1,336 @@
+-- The whole declared schema of chatd. PostgreSQL >= 15, no extensions.
+-- A fresh database gets this file; an older one gets the numbered upgrades in chatd/db/upgrades/.
+-- Both must end the same (a test compares them). Ids are UUIDv7; the API shows them as TypeIDs.
+
+CREATE TABLE schema_version (
+    version     integer PRIMARY KEY,
+    applied_at  timestamptz NOT NULL DEFAULT now()
+);
+
+---------------------------------------------------------------------------------------------- accounts
+
+CREATE TABLE users (
+    id              uuid PRIMARY KEY,
+    email           text NOT NULL,
+    email_verified  boolean NOT NULL DEFAULT false,
+    password_hash   text,                               -- null: signs in by OIDC only
+    display_name    text NOT NULL,
+    bio             text,
+    city            text,
+    avatar_url      text,
+    premium_tier    text,
+    roles           text[] NOT NULL DEFAULT '{user}',
+    signup_source   text,
+    time_zone       text,                               -- IANA; null: unknown, read as UTC
+    banned_at       timestamptz,
+    banned_until    timestamptz,                        -- null with banned_at: for ever
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    last_active_at  timestamptz
+);
+CREATE UNIQUE INDEX users_email_key ON users (lower(email));
+
+CREATE TABLE user_profiles (
+    user_id               uuid PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    interests             text[] NOT NULL DEFAULT '{}',
+    icebreaker_prompt_id  text,
+    settings              jsonb NOT NULL DEFAULT '{}'
+);
+
+CREATE TABLE user_identities (                          -- accounts at OIDC providers
+    provider    text NOT NULL,
+    subject     text NOT NULL,
+    user_id     uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (provider, subject)
+);
+CREATE INDEX user_identities_user ON user_identities (user_id);
+
+CREATE TABLE sessions (                                 -- one log-in; a family of refresh tokens
+    id               uuid PRIMARY KEY,
+    user_id          uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    device_name      text,
+    device_platform  text,
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    last_used_at     timestamptz NOT NULL DEFAULT now(),
+    expires_at       timestamptz NOT NULL,
+    revoked_at       timestamptz,
+    revoked_reason   text
+);
+CREATE INDEX sessions_user ON sessions (user_id, created_at);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+CREATE TABLE refresh_tokens (
+    hash        bytea PRIMARY KEY,                      -- SHA-256 of the token; the token is nowhere
+    session_id  uuid NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    issued_at   timestamptz NOT NULL DEFAULT now(),
+    expires_at  timestamptz NOT NULL,
+    used_at     timestamptz                             -- a second use revokes the session
+);
+CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);
+
+------------------------------------------------------------------------------------------------- chats
+
+CREATE TABLE chat_chats (
+    id             uuid PRIMARY KEY,
+    type           text NOT NULL CHECK (type IN ('direct', 'group', 'event', 'club', 'gp')),
+    context_id     uuid,                                -- the event, space or GP that it belongs to
+    title          text,
+    created_by     uuid,
+    direct_low     uuid,                                -- the pair of a direct chat, in order
+    direct_high    uuid,
+    read_only      boolean NOT NULL DEFAULT false,
+    member_count   integer NOT NULL DEFAULT 0,
+    head_seq       bigint NOT NULL DEFAULT 0,           -- the last seq given out
+    receipt_seq    bigint NOT NULL DEFAULT 0,           -- the version of the members' watermarks
+    message_count  bigint NOT NULL DEFAULT 0,
+    last_event_at  timestamptz NOT NULL DEFAULT now(),  -- never goes back, whatever the clocks do
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    CHECK ((type = 'direct') = (direct_low IS NOT NULL AND direct_high IS NOT NULL))
+) WITH (fillfactor = 50);                               -- heads move all the time: keep them HOT
+CREATE UNIQUE INDEX chat_chats_direct ON chat_chats (direct_low, direct_high) WHERE type = 'direct';
+CREATE INDEX chat_chats_context ON chat_chats (context_id) WHERE context_id IS NOT NULL;
+
+CREATE TABLE chat_participants (
+    chat_id                   uuid NOT NULL REFERENCES chat_chats (id) ON DELETE CASCADE,
+    user_id                   uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    role                      text NOT NULL CHECK (role IN ('owner', 'moderator', 'member')),
+    joined_at                 timestamptz NOT NULL DEFAULT now(),
+    joined_seq                bigint NOT NULL DEFAULT 0,  -- the head when this member came
+    muted_until               timestamptz,
+    last_read_message_id      uuid,
+    last_read_seq             bigint NOT NULL DEFAULT 0,
+    last_read_at              timestamptz,
+    last_received_message_id  uuid,
+    last_received_seq         bigint NOT NULL DEFAULT 0,
+    last_received_at          timestamptz,
+    read_receipt_seq          bigint NOT NULL DEFAULT 0,  -- the chat's receipt_seq when last_read moved
+    received_receipt_seq      bigint NOT NULL DEFAULT 0,  -- … and when last_received moved
+    PRIMARY KEY (chat_id, user_id)
+) WITH (fillfactor = 70);
+CREATE INDEX chat_participants_user ON chat_participants (user_id, chat_id);
+
+-- No foreign keys on the two log tables: append_messages holds the chat's row and checks membership
+-- itself, and two more look-ups a message are what a busy server has least of.
+CREATE TABLE chat_messages (
+    chat_id            uuid NOT NULL,
+    seq                bigint NOT NULL,
+    updated_seq        bigint NOT NULL,
+    id                 uuid NOT NULL,
+    sender_id          uuid NOT NULL,
+    client_message_id  text,                            -- null: a system message
+    fingerprint        bigint NOT NULL DEFAULT 0,       -- of the content as first sent, to tell a repeat
+    content            jsonb NOT NULL,
+    reply_to           uuid,
+    sent_at            timestamptz NOT NULL,
+    edited_at          timestamptz,
+    deleted_at         timestamptz,
+    deleted_by         uuid,
+    moderation_status  text NOT NULL DEFAULT 'visible',
+    PRIMARY KEY (chat_id, seq)
+);
+CREATE UNIQUE INDEX chat_messages_id ON chat_messages (id);
+CREATE UNIQUE INDEX chat_messages_client_id ON chat_messages (chat_id, sender_id, client_message_id);
+
+CREATE TABLE chat_events (                              -- what happened to messages, in the same seq
+    chat_id     uuid NOT NULL,
+    seq         bigint NOT NULL,
+    kind        text NOT NULL CHECK (kind IN ('update', 'delete', 'moderation')),
+    message_id  uuid NOT NULL,
+    actor_id    uuid,
+    detail      jsonb,
+    at          timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (chat_id, seq)
+);
+
+CREATE TABLE message_reactions (
+    message_id  uuid NOT NULL,
+    emoji       text NOT NULL,
+    user_id     uuid NOT NULL,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (message_id, emoji, user_id)
+);
+
+-------------------------------------------------------------------------------------------- node feed
+
+-- What every node must learn even if Redis forgets: memberships, ended sessions, bans. Nodes read the
+-- rows of transactions that their last reading may have missed (txid >= its snapshot's xmin).
+CREATE TABLE node_feed (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    txid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    kind        text NOT NULL CHECK (kind IN ('chat.joined', 'chat.left', 'chat.updated', 'session.ended', 'user.banned')),
+    chat_id     uuid,
+    user_ids    uuid[] NOT NULL DEFAULT '{}',
+    session_id  uuid,
+    reason      text,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX node_feed_txid ON node_feed (txid);
+CREATE INDEX node_feed_at ON node_feed (at);
+
+-------------------------------------------------------------------------------------------- functions
+
+-- Group commit: many sends, one statement. The arrays run in parallel, one place an input, in the
+-- order in which the senders must see them. Returns one row for each input:
+--   outcome 'sent' | 'repeat' | 'conflict' | 'chat_not_found' | 'muted' | 'read_only' | 'reply_not_found'
+CREATE FUNCTION append_messages(
+    p_chat uuid[], p_sender uuid[], p_client_id text[], p_fingerprint bigint[],
+    p_id uuid[], p_content text[], p_reply_to uuid[]
+) RETURNS TABLE (ord bigint, outcome text, message_id uuid, message_seq bigint, message_sent_at timestamptz)
+LANGUAGE plpgsql
+-- The plan is made once a connection, perhaps on empty tables: only index look-ups stay right as they grow.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    -- Locks in id order, so that two batches cannot wait for each other. The statements after this one
+    -- take their snapshots after the locks, so they see whatever the last holders committed.
+    PERFORM 1 FROM chat_chats c WHERE c.id = ANY (p_chat) ORDER BY c.id FOR NO KEY UPDATE;
+    RETURN QUERY
+    WITH input AS (
+        SELECT i.*
+        FROM unnest(p_chat, p_sender, p_client_id, p_fingerprint, p_id, p_content, p_reply_to)
+             WITH ORDINALITY AS i (chat_id, sender_id, client_id, fingerprint, id, content, reply_to, ord)
+    ), judged AS (
+        SELECT i.*, m.id AS old_id, m.seq AS old_seq, m.sent_at AS old_sent_at,
+               CASE
+                   WHEN p.user_id IS NULL THEN 'chat_not_found'
+                   WHEN m.id IS NOT NULL AND m.fingerprint <> i.fingerprint THEN 'conflict'
+                   WHEN m.id IS NOT NULL THEN 'repeat'
+                   WHEN c.read_only THEN 'read_only'
+                   WHEN p.muted_until > clock_timestamp() THEN 'muted'
+                   WHEN i.reply_to IS NOT NULL AND NOT EXISTS (
+                       SELECT 1 FROM chat_messages r WHERE r.id = i.reply_to AND r.chat_id = i.chat_id
+                   ) THEN 'reply_not_found'
+                   ELSE 'sent'
+               END AS verdict
+        FROM input i
+        LEFT JOIN chat_chats c ON c.id = i.chat_id
+        LEFT JOIN chat_participants p ON p.chat_id = i.chat_id AND p.user_id = i.sender_id
+        LEFT JOIN chat_messages m ON m.chat_id = i.chat_id AND m.sender_id = i.sender_id
+                                 AND m.client_message_id = i.client_id
+    ), first AS (   -- the same client id twice in one batch: the first is sent, the second repeats it
+        SELECT DISTINCT ON (j.chat_id, j.sender_id, j.client_id) j.*
+        FROM judged j WHERE j.verdict = 'sent'
+        ORDER BY j.chat_id, j.sender_id, j.client_id, j.ord
+    ), head AS (
+        UPDATE chat_chats c
+        SET head_seq = c.head_seq + n.count,
+            message_count = c.message_count + n.count,
+            last_event_at = greatest(c.last_event_at, clock_timestamp())
+        FROM (SELECT f.chat_id, count(*) AS count FROM first f GROUP BY f.chat_id) n
+        WHERE c.id = n.chat_id
+        RETURNING c.id, c.head_seq - n.count AS base, c.last_event_at AS at
+    ), stored AS (
+        INSERT INTO chat_messages (chat_id, seq, updated_seq, id, sender_id, client_message_id,
+                                   fingerprint, content, reply_to, sent_at)
+        SELECT n.chat_id, n.seq, n.seq, n.id, n.sender_id, n.client_id,
+               n.fingerprint, n.content::jsonb, n.reply_to, n.at
+        FROM (
+            SELECT f.*, h.at, h.base + row_number() OVER (PARTITION BY f.chat_id ORDER BY f.ord) AS seq
+            FROM first f JOIN head h ON h.id = f.chat_id
+        ) n
+        RETURNING chat_messages.chat_id, chat_messages.seq, chat_messages.id, chat_messages.sender_id,
+                  chat_messages.client_message_id, chat_messages.fingerprint, chat_messages.sent_at
+    )
+    SELECT j.ord,
+           CASE WHEN s.id IS NULL OR s.id = j.id THEN j.verdict
+                WHEN s.fingerprint = j.fingerprint THEN 'repeat' ELSE 'conflict' END,
+           coalesce(s.id, j.old_id), coalesce(s.seq, j.old_seq), coalesce(s.sent_at, j.old_sent_at)
+    FROM judged j
+    LEFT JOIN stored s ON j.verdict = 'sent' AND s.chat_id = j.chat_id AND s.sender_id = j.sender_id
+                      AND s.client_message_id = j.client_id
+    ORDER BY j.ord;
+END $$;
+
+-- Give out the chat's next seq for something that happened to a message, and write it down.
+-- The caller's transaction holds the chat's row.
+CREATE FUNCTION append_event(p_chat uuid, p_kind text, p_message uuid, p_actor uuid, p_detail jsonb)
+RETURNS bigint LANGUAGE sql AS $$
+    WITH head AS (
+        UPDATE chat_chats SET head_seq = head_seq + 1,
+                              last_event_at = greatest(last_event_at, clock_timestamp())
+        WHERE id = p_chat RETURNING head_seq, last_event_at
+    ), event AS (
+        INSERT INTO chat_events (chat_id, seq, kind, message_id, actor_id, detail, at)
+        SELECT p_chat, head_seq, p_kind, p_message, p_actor, p_detail, last_event_at FROM head
+    ), message AS (
+        UPDATE chat_messages SET updated_seq = head.head_seq FROM head WHERE id = p_message
+    )
+    SELECT head_seq FROM head
+$$;
+
+-- Group commit of watermarks: the furthest of each (chat, user, kind) that was asked for.
+--   p_kind 'read' | 'received'
+--   outcome 'moved' | 'kept' | 'chat_not_found' | 'message_not_found'
+-- 'senders' are the users whose messages a 'received' mark newly covers (of its last 1000).
+CREATE FUNCTION advance_marks(p_chat uuid[], p_user uuid[], p_kind text[], p_message uuid[])
+RETURNS TABLE (ord bigint, outcome text, mark_seq bigint, mark_at timestamptz,
+               old_receipt_seq bigint, new_receipt_seq bigint, senders uuid[])
+LANGUAGE plpgsql
+-- The plan is made once a connection, perhaps on empty tables: only index look-ups stay right as they grow.
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+BEGIN
+    PERFORM 1 FROM chat_chats c WHERE c.id = ANY (p_chat) ORDER BY c.id FOR NO KEY UPDATE;
+    RETURN QUERY
+    WITH input AS (
+        SELECT i.chat_id, i.user_id, i.kind, i.message_id, i.ord, m.seq,
+               CASE i.kind WHEN 'read' THEN p.last_read_seq ELSE p.last_received_seq END AS old_seq,
+               p.user_id IS NOT NULL AS member
+        FROM unnest(p_chat, p_user, p_kind, p_message)
+             WITH ORDINALITY AS i (chat_id, user_id, kind, message_id, ord)
+        LEFT JOIN chat_participants p ON p.chat_id = i.chat_id AND p.user_id = i.user_id
+        LEFT JOIN chat_messages m ON m.id = i.message_id AND m.chat_id = i.chat_id
+    ), furthest AS (
+        SELECT DISTINCT ON (i.chat_id, i.user_id, i.kind) i.*
+        FROM input i WHERE i.member AND i.seq > i.old_seq
+        ORDER BY i.chat_id, i.user_id, i.kind, i.seq DESC, i.ord
+    ), version AS (
+        UPDATE chat_chats c SET receipt_seq = c.receipt_seq + 1
+        WHERE c.id IN (SELECT f.chat_id FROM furthest f)
+        RETURNING c.id, c.receipt_seq, clock_timestamp() AS at
+    ), moved AS (
+        UPDATE chat_participants p SET
+            last_read_seq = CASE WHEN n.read_seq IS NULL THEN p.last_read_seq ELSE n.read_seq END,
+            last_read_message_id = coalesce(n.read_id, p.last_read_message_id),
+            last_read_at = CASE WHEN n.read_seq IS NULL THEN p.last_read_at ELSE n.at END,
+            read_receipt_seq = CASE WHEN n.read_seq IS NULL THEN p.read_receipt_seq ELSE n.receipt_seq END,
+            last_received_seq = greatest(p.last_received_seq, n.received_seq, n.read_seq),
+            last_received_message_id = CASE
+                WHEN greatest(n.received_seq, n.read_seq) > p.last_received_seq
+                THEN CASE WHEN n.read_seq >= coalesce(n.received_seq, 0) THEN n.read_id ELSE n.received_id END
+                ELSE p.last_received_message_id END,
+            last_received_at = CASE WHEN greatest(n.received_seq, n.read_seq) > p.last_received_seq
+                                    THEN n.at ELSE p.last_received_at END,
+            received_receipt_seq = CASE WHEN greatest(n.received_seq, n.read_seq) > p.last_received_seq
+                                        THEN n.receipt_seq ELSE p.received_receipt_seq END
+        FROM (
+            SELECT f.chat_id, f.user_id, v.receipt_seq, v.at,
+                   max(f.seq) FILTER (WHERE f.kind = 'read') AS read_seq,
+                   (array_agg(f.message_id) FILTER (WHERE f.kind = 'read'))[1] AS read_id,
+                   max(f.seq) FILTER (WHERE f.kind = 'received') AS received_seq,
+                   (array_agg(f.message_id) FILTER (WHERE f.kind = 'received'))[1] AS received_id
+            FROM furthest f JOIN version v ON v.id = f.chat_id
+            GROUP BY f.chat_id, f.user_id, v.receipt_seq, v.at
+        ) n
+        WHERE p.chat_id = n.chat_id AND p.user_id = n.user_id
+        RETURNING p.chat_id
+    )
+    SELECT i.ord,
+           CASE WHEN NOT i.member THEN 'chat_not_found'
+                WHEN i.seq IS NULL THEN 'message_not_found'
+                WHEN f.ord IS NOT NULL THEN 'moved'
+                ELSE 'kept' END,
+           i.seq, v.at, v.receipt_seq - 1, v.receipt_seq,
+           CASE WHEN f.ord IS NOT NULL AND i.kind = 'received' THEN ARRAY(
+               SELECT DISTINCT s.sender_id FROM chat_messages s
+               WHERE s.chat_id = i.chat_id AND s.seq > greatest(i.old_seq, i.seq - 1000) AND s.seq <= i.seq
+                 AND s.sender_id <> i.user_id)
+           END
+    FROM input i
+    LEFT JOIN furthest f ON f.ord = i.ord
+    LEFT JOIN version v ON v.id = i.chat_id AND f.ord IS NOT NULL
+    ORDER BY i.ord;
+END $$;
+
+INSERT INTO schema_version (version) VALUES (1);
