@@ -208,7 +208,7 @@ def package(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise EmbeddedError(
-            f"the package {name} is not installed: install requirements.lock, or set CHATD_POSTGRES_URL "
+            f"the package {name} is not installed: build .venv with make, or set CHATD_POSTGRES_URL "
             "and CHATD_REDIS_URL to servers of yours"
         )
     return Path(next(iter(spec.submodule_search_locations)))
