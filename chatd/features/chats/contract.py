@@ -1,7 +1,7 @@
 """Shapes of chats and of the messages that their lists show (protocol.md, sections 3 and 6)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -13,6 +13,9 @@ ChatType = Literal["direct", "group", "event", "club", "gp"]
 Role = Literal["owner", "moderator", "member"]
 Title = Annotated[str, Meta(min_length=1, max_length=120, pattern=NO_NUL)]
 ClientMessageId = Annotated[str, Meta(min_length=1, max_length=64, pattern=NO_NUL)]
+
+#: A member in a path: ``me`` or a user's id. The look-ahead is there because ``$`` lets a newline through.
+MemberRef = Annotated[str, Meta(pattern=r"^(me|usr_[0-7][0-9a-hjkmnp-tv-z]{25})(?!\n)$", examples=["me"])]
 
 #: Who may act on whom: only upwards of one's own rank.
 RANKS: dict[str, int] = {"member": 0, "moderator": 1, "owner": 2}
@@ -36,7 +39,7 @@ class SystemContent(msgspec.Struct, frozen=True, tag="system", tag_field="type",
 
     event: Literal["members_joined", "member_left", "member_removed", "role_changed", "title_changed"]
     user_ids: list[UserId] = []
-    title: str | UnsetType = UNSET
+    title: str | None | UnsetType = UNSET
     role: str | UnsetType = UNSET
 
 
@@ -55,7 +58,7 @@ class Reaction(msgspec.Struct, frozen=True):
     user_ids: list[UserId]
 
 
-class Message(msgspec.Struct, frozen=True, kw_only=True):
+class Message(msgspec.Struct, frozen=True):
     """A message as everybody sees it. ``content`` is stored JSON, passed through untouched."""
 
     id: MessageId
@@ -173,7 +176,7 @@ class ListChats(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Annotated[str, Meta(max_length=512)] | None = None
 
 
-class Seat(msgspec.Struct, frozen=True, kw_only=True):
+class Seat(msgspec.Struct, frozen=True):
     """A member's place in a chat as the rules need it (not on the wire)."""
 
     chat_id: ChatId
@@ -185,4 +188,26 @@ class Seat(msgspec.Struct, frozen=True, kw_only=True):
     head_seq: int
     member_count: int
     created_at: datetime
-    detail: Any = None
+
+
+class HeadsAsk(msgspec.Struct, frozen=True):
+    """Which chats a socket is about: one, or with None all of the user's (not on the wire)."""
+
+    user_id: UserId
+    chat_id: ChatId | None = None
+
+
+class ChatState(msgspec.Struct, frozen=True):
+    """Where a chat and one of its members stand when a socket opens (not on the wire)."""
+
+    chat_id: ChatId
+    type: str
+    title: str | None
+    head_seq: int
+    receipt_seq: int
+    last_read_seq: int
+    unread_count: int
+    #: When the chat's log last grew.
+    head_at: datetime
+    role: str
+    joined_seq: int

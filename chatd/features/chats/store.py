@@ -1,0 +1,381 @@
+"""The SQL of chats: one function, one statement."""
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from chatd.core.context import Queries, Tx
+from chatd.core.errors import UserNotFound
+from chatd.core.ids import ChatId, MessageId, UserId
+from chatd.features.chats.contract import ChatType, Member, Role, Seat
+from chatd.features.chats.rows import Card, HeadRow, Locked, MessageRow, PageKey, Stamp
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+async def heads(
+    q: Queries, user_ids: Sequence[str], chat_ids: Sequence[str | None], unread_cap: int
+) -> list[HeadRow]:
+    """Where each asked chat stands (None: all of that user's), in the order of the asks.
+
+    Of the newest ``unread_cap`` messages past the watermark, those of others are unread: so a connect
+    costs the same however much lies unread, and the number is exact until that many lie there.
+    """
+    return await q.rows(
+        HeadRow,
+        """
+        SELECT a.ord, c.id, c.type, c.title, c.head_seq, c.receipt_seq, p.last_read_seq, u.count,
+               c.last_event_at, p.role, p.joined_seq
+        FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS a (user_id, chat_id, ord)
+        JOIN chat_participants p ON p.user_id = a.user_id AND (a.chat_id IS NULL OR p.chat_id = a.chat_id)
+        JOIN chat_chats c ON c.id = p.chat_id
+        CROSS JOIN LATERAL (
+            SELECT count(*) FROM (
+                SELECT m.sender_id, m.client_message_id, m.deleted_at
+                FROM chat_messages m
+                WHERE m.chat_id = p.chat_id AND m.seq > p.last_read_seq
+                ORDER BY m.seq DESC LIMIT $3
+            ) m
+            WHERE m.sender_id <> p.user_id AND m.client_message_id IS NOT NULL AND m.deleted_at IS NULL
+        ) u
+        ORDER BY a.ord, c.last_event_at DESC, c.id DESC
+        """,
+        user_ids,
+        chat_ids,
+        unread_cap,
+    )
+
+
+async def page_of_chats(q: Queries, user_id: UserId, after: PageKey | None, limit: int) -> list[PageKey]:
+    """The next chats of this user by newest activity, after the given key."""
+    return await q.rows(
+        PageKey,
+        """
+        SELECT c.last_event_at, c.id
+        FROM chat_participants p JOIN chat_chats c ON c.id = p.chat_id
+        WHERE p.user_id = $1
+          AND ($2::timestamptz IS NULL OR (c.last_event_at, c.id) < ($2::timestamptz, $3::uuid))
+        ORDER BY c.last_event_at DESC, c.id DESC
+        LIMIT $4
+        """,
+        user_id,
+        after and after.last_event_at,
+        after and after.id,
+        limit,
+    )
+
+
+async def cards_of_user(q: Queries, user_id: UserId, chat_ids: Sequence[str], unread_cap: int) -> list[Card]:
+    """These chats as this user sees them; those that the user is not in are left out."""
+    return await q.rows(
+        Card,
+        """
+        SELECT p.user_id, c.id, c.type, c.title, c.context_id, c.created_at, c.member_count, c.read_only,
+               p.role, c.head_seq, p.last_read_seq, u.count,
+               CASE p.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END,
+               (SELECT m.id FROM chat_messages m WHERE m.chat_id = c.id ORDER BY m.seq DESC LIMIT 1)
+        FROM unnest($2::uuid[]) AS a (chat_id)
+        JOIN chat_participants p ON p.chat_id = a.chat_id AND p.user_id = $1
+        JOIN chat_chats c ON c.id = p.chat_id
+        CROSS JOIN LATERAL (
+            SELECT count(*) FROM (
+                SELECT m.sender_id, m.client_message_id, m.deleted_at
+                FROM chat_messages m
+                WHERE m.chat_id = p.chat_id AND m.seq > p.last_read_seq
+                ORDER BY m.seq DESC LIMIT $3
+            ) m
+            WHERE m.sender_id <> p.user_id AND m.client_message_id IS NOT NULL AND m.deleted_at IS NULL
+        ) u
+        """,
+        user_id,
+        chat_ids,
+        unread_cap,
+    )
+
+
+async def cards_of_chat(q: Queries, chat_id: ChatId, user_ids: Sequence[str], unread_cap: int) -> list[Card]:
+    """This chat as each of these users sees it; those who are not in it are left out.
+
+    The newest messages are read once for all, not once a member: watermarks and messages are put on one
+    line, newest first, where the running count of messages at a watermark is what came after it.
+    """
+    return await q.rows(
+        Card,
+        """
+        WITH seats AS (
+            SELECT p.user_id, p.role, p.last_read_seq
+            FROM chat_participants p WHERE p.chat_id = $1 AND p.user_id = ANY ($2::uuid[])
+        ), recent AS MATERIALIZED (
+            SELECT m.seq, m.sender_id, m.client_message_id, m.deleted_at
+            FROM chat_messages m
+            WHERE m.chat_id = $1 AND m.seq > (SELECT min(s.last_read_seq) FROM seats s)
+            ORDER BY m.seq DESC LIMIT $3
+        ), counted AS (
+            SELECT r.seq, r.sender_id FROM recent r
+            WHERE r.client_message_id IS NOT NULL AND r.deleted_at IS NULL
+        ), line AS (
+            SELECT l.user_id, count(*) FILTER (WHERE l.user_id IS NULL)
+                              OVER (ORDER BY l.seq DESC, l.user_id IS NULL ROWS UNBOUNDED PRECEDING) AS count
+            FROM (SELECT s.last_read_seq AS seq, s.user_id FROM seats s
+                  UNION ALL SELECT n.seq, NULL FROM counted n) l
+        ), own AS (
+            SELECT s.user_id, count(*) AS count
+            FROM seats s JOIN counted n ON n.sender_id = s.user_id AND n.seq > s.last_read_seq
+            GROUP BY s.user_id
+        )
+        SELECT s.user_id, c.id, c.type, c.title, c.context_id, c.created_at, c.member_count, c.read_only,
+               s.role, c.head_seq, s.last_read_seq, l.count - coalesce(o.count, 0),
+               CASE s.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END,
+               (SELECT m.id FROM chat_messages m WHERE m.chat_id = $1 ORDER BY m.seq DESC LIMIT 1)
+        FROM chat_chats c
+        CROSS JOIN seats s
+        JOIN line l ON l.user_id = s.user_id
+        LEFT JOIN own o ON o.user_id = s.user_id
+        WHERE c.id = $1
+        """,
+        chat_id,
+        user_ids,
+        unread_cap,
+    )
+
+
+async def messages(q: Queries, ids: Sequence[str]) -> list[MessageRow]:
+    """These messages as everybody sees them now, in no order; unknown ids are left out."""
+    return await q.rows(
+        MessageRow,
+        """
+        SELECT m.id, m.chat_id, m.seq, m.updated_seq, m.sender_id, m.client_message_id,
+               CASE WHEN m.deleted_at IS NULL THEN m.content ELSE '{"type":"tombstone"}'::jsonb END,
+               m.reply_to, m.sent_at, m.edited_at, m.deleted_at, m.moderation_status, r.emojis, r.reactors
+        FROM chat_messages m
+        CROSS JOIN LATERAL (
+            SELECT array_agg(r.emoji ORDER BY r.created_at, r.user_id, r.emoji) AS emojis,
+                   array_agg(r.user_id ORDER BY r.created_at, r.user_id, r.emoji) AS reactors
+            FROM message_reactions r WHERE r.message_id = m.id AND m.deleted_at IS NULL
+        ) r
+        WHERE m.id = ANY ($1::uuid[])
+        """,
+        ids,
+    )
+
+
+async def members(q: Queries, chat_id: ChatId) -> list[Member]:
+    """Everybody in the chat, earliest first."""
+    return await q.rows(
+        Member,
+        """
+        SELECT user_id, role, joined_at, last_read_seq
+        FROM chat_participants WHERE chat_id = $1 ORDER BY joined_at, user_id
+        """,
+        chat_id,
+    )
+
+
+async def find_member(q: Queries, chat_id: ChatId, user_id: UserId) -> Member | None:
+    return await q.maybe(
+        Member,
+        """
+        SELECT user_id, role, joined_at, last_read_seq
+        FROM chat_participants WHERE chat_id = $1 AND user_id = $2
+        """,
+        chat_id,
+        user_id,
+    )
+
+
+async def find_seat(q: Queries, chat_id: ChatId, user_id: UserId) -> Seat | None:
+    return await q.maybe(
+        Seat,
+        """
+        SELECT p.chat_id, p.user_id, c.type, p.role, c.read_only, p.muted_until, c.head_seq, c.member_count,
+               c.created_at
+        FROM chat_participants p JOIN chat_chats c ON c.id = p.chat_id
+        WHERE p.chat_id = $1 AND p.user_id = $2
+        """,
+        chat_id,
+        user_id,
+    )
+
+
+async def members_among(q: Queries, chat_id: ChatId, user_ids: Sequence[str]) -> list[UserId]:
+    """Those of ``user_ids`` who are in the chat."""
+    return await q.rows(
+        UserId,
+        "SELECT user_id FROM chat_participants WHERE chat_id = $1 AND user_id = ANY ($2::uuid[])",
+        chat_id,
+        user_ids,
+    )
+
+
+async def owners(q: Queries, chat_id: ChatId) -> list[UserId]:
+    return await q.rows(
+        UserId,
+        "SELECT user_id FROM chat_participants WHERE chat_id = $1 AND role = 'owner'",
+        chat_id,
+    )
+
+
+async def members_shared(q: Queries, user_id: UserId, others: Sequence[str]) -> list[UserId]:
+    """Those of ``others`` who are in a chat that the user is in."""
+    # From the others' chats to the user's: what it costs is the sum of their chats, never of the members.
+    return await q.rows(
+        UserId,
+        """
+        SELECT DISTINCT theirs.user_id
+        FROM chat_participants theirs
+        WHERE theirs.user_id = ANY ($2::uuid[])
+          AND theirs.chat_id IN (SELECT mine.chat_id FROM chat_participants mine WHERE mine.user_id = $1)
+        """,
+        user_id,
+        others,
+    )
+
+
+async def find_direct(q: Queries, low: UserId, high: UserId) -> ChatId | None:
+    return await q.maybe(
+        ChatId,
+        "SELECT id FROM chat_chats WHERE type = 'direct' AND direct_low = $1 AND direct_high = $2",
+        low,
+        high,
+    )
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+async def lock(tx: Tx, chat_id: ChatId) -> Locked | None:
+    """Hold the chat's row until the transaction ends; what is read after this is not changed by others."""
+    return await tx.maybe(
+        Locked,
+        """
+        SELECT type, title, read_only, head_seq, member_count
+        FROM chat_chats WHERE id = $1 FOR NO KEY UPDATE
+        """,
+        chat_id,
+    )
+
+
+async def insert_chat(
+    tx: Tx, chat_id: ChatId, kind: ChatType, title: str | None, context_id: str | None, created_by: UserId
+) -> None:
+    await tx.run(
+        "INSERT INTO chat_chats (id, type, title, context_id, created_by) VALUES ($1, $2, $3, $4, $5)",
+        chat_id,
+        kind,
+        title,
+        context_id,
+        created_by,
+    )
+
+
+async def insert_direct(tx: Tx, chat_id: ChatId, low: UserId, high: UserId, created_by: UserId) -> bool:
+    """False where the pair has its chat; where another transaction is making it, its end is waited for."""
+    made = await tx.run(
+        """
+        INSERT INTO chat_chats (id, type, direct_low, direct_high, created_by)
+        VALUES ($1, 'direct', $2, $3, $4)
+        ON CONFLICT (direct_low, direct_high) WHERE type = 'direct' DO NOTHING
+        """,
+        chat_id,
+        low,
+        high,
+        created_by,
+    )
+    return made == 1
+
+
+async def insert_members(
+    tx: Tx, chat_id: ChatId, user_ids: Sequence[str], roles: Sequence[str], seq: int
+) -> None:
+    """Seat these users, who are not in the chat, with everything up to ``seq`` read.
+
+    Raises UserNotFound where one of them has no account.
+    """
+    try:
+        await tx.run(
+            """
+            WITH seated AS (
+                INSERT INTO chat_participants (chat_id, user_id, role, joined_at, joined_seq, last_read_seq,
+                                               last_received_seq)
+                SELECT $1, n.user_id, n.role, statement_timestamp(), $4, $4, $4
+                FROM unnest($2::uuid[], $3::text[]) AS n (user_id, role)
+                ORDER BY n.user_id
+                RETURNING user_id
+            )
+            UPDATE chat_chats SET member_count = member_count + (SELECT count(*) FROM seated) WHERE id = $1
+            """,
+            chat_id,
+            user_ids,
+            roles,
+            seq,
+        )
+    except asyncpg.ForeignKeyViolationError as error:
+        if error.constraint_name == "chat_participants_user_id_fkey":
+            raise UserNotFound("One of these users does not exist") from None
+        raise
+
+
+async def delete_member(tx: Tx, chat_id: ChatId, user_id: UserId) -> bool:
+    """False where the user was not in the chat."""
+    touched = await tx.run(
+        """
+        WITH gone AS (
+            DELETE FROM chat_participants WHERE chat_id = $1 AND user_id = $2 RETURNING chat_id
+        )
+        UPDATE chat_chats SET member_count = member_count - 1 WHERE id = (SELECT chat_id FROM gone)
+        """,
+        chat_id,
+        user_id,
+    )
+    return touched == 1
+
+
+async def set_role(tx: Tx, chat_id: ChatId, user_id: UserId, role: Role) -> None:
+    await tx.run(
+        "UPDATE chat_participants SET role = $3 WHERE chat_id = $1 AND user_id = $2", chat_id, user_id, role
+    )
+
+
+async def set_title(tx: Tx, chat_id: ChatId, title: str | None) -> None:
+    await tx.run("UPDATE chat_chats SET title = $2 WHERE id = $1", chat_id, title)
+
+
+async def set_read_only(tx: Tx, chat_id: ChatId, on: bool) -> None:
+    await tx.run("UPDATE chat_chats SET read_only = $2 WHERE id = $1", chat_id, on)
+
+
+async def set_kind(tx: Tx, chat_id: ChatId, kind: ChatType, context_id: str | None) -> None:
+    await tx.run("UPDATE chat_chats SET type = $2, context_id = $3 WHERE id = $1", chat_id, kind, context_id)
+
+
+async def append_system(
+    tx: Tx, chat_id: ChatId, message_id: MessageId, actor_id: UserId, content: bytes
+) -> Stamp:
+    """Take the chat's next seq for a system message."""
+    return await tx.one(
+        Stamp,
+        """
+        WITH head AS (
+            UPDATE chat_chats
+            SET head_seq = head_seq + 1, last_event_at = greatest(last_event_at, clock_timestamp())
+            WHERE id = $1 RETURNING id, head_seq, last_event_at
+        )
+        INSERT INTO chat_messages (chat_id, seq, updated_seq, id, sender_id, content, sent_at)
+        SELECT id, head_seq, head_seq, $2, $3, $4, last_event_at FROM head
+        RETURNING seq, sent_at
+        """,
+        chat_id,
+        message_id,
+        actor_id,
+        content,
+    )
+
+
+async def feed(tx: Tx, kind: str, chat_id: ChatId, user_ids: Sequence[str], reason: str | None) -> None:
+    await tx.run(
+        "INSERT INTO node_feed (kind, chat_id, user_ids, reason) VALUES ($1, $2, $3, $4)",
+        kind,
+        chat_id,
+        user_ids,
+        reason,
+    )
