@@ -51,6 +51,18 @@ class BadFrame(AppError):
     code, status, title = "bad_frame", 400, "This is not a JSON object"
 
 
+class BadRequest(AppError):
+    """Not a request that HTTP allows, or one that did not arrive whole."""
+
+    code, status, title = "bad_request", 400, "This is not a well-formed HTTP request"
+
+
+class RequestTimeout(AppError):
+    """The body did not arrive in time."""
+
+    code, status, title, retryable = "request_timeout", 408, "The body did not arrive in time", True
+
+
 class UnknownType(AppError):
     """No command has this ``type``."""
 

@@ -1,0 +1,247 @@
+"""Routes to an aiohttp application, and what every request passes on its way (``Edge``).
+
+The order for a route is: who asks, may they ask so often, is the input well-formed, then the handler.
+Serve the application through ``rest.server.protocol_factory``: the edge stands around all of aiohttp,
+so that its own refusals are answered in our words too.
+"""
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from chatd.core import logs
+from chatd.core.addresses import Proxies, rate_key
+from chatd.core.context import NOBODY, Actor, Ctx
+from chatd.core.declarations import Route
+from chatd.core.errors import AppError, BadRequest, Internal, MethodNotAllowed, Unauthenticated, Unavailable
+from chatd.core.ids import UuidIds
+from chatd.core.metrics import REST_REQUESTS, REST_SECONDS, Stats
+from chatd.core.settings import Settings
+from chatd.rest import root
+from chatd.rest.binding import Binding, ClientGone, unquote
+from chatd.rest.cors import Cors
+from chatd.rest.problems import error_of_http, response_of
+
+log = logging.getLogger("chatd.rest")
+access = logging.getLogger("chatd.access")
+
+#: After this a handler is cancelled; its statements have shorter bounds of their own.
+REQUEST_TIMEOUT_S: Final = 30.0
+PREFIX: Final = "/api"
+HEADERS: Final = {
+    "Server": "chatd",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+_CORRELATION_ID: Final = re.compile(r"[\x20-\x7e]{1,128}")
+_TEMPLATE: Final = web.RequestKey("template", str)
+_CORRELATION: Final = web.RequestKey("correlation", str)
+#: Asked so often by machines that a line each would bury the rest; logged at debug.
+_QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the edge is built from; boot has them all."""
+
+    settings: Settings
+    routes: Sequence[Route]
+    stats: Stats
+    #: ``make_ctx(actor, origin, address)``; origin is the request's correlation id.
+    make_ctx: Callable[[Actor, str, str], Ctx]
+    #: The actor of an access token. Raises Unauthenticated.
+    authenticate: Callable[[str], Actor]
+    #: Raises Unauthenticated or Banned where the session or the account has ended since.
+    require_live: Callable[[Ctx], Awaitable[None]]
+    readiness: Callable[[], Awaitable[root.Readiness]]
+    openapi: Mapping[str, Any]
+    asyncapi: Mapping[str, Any]
+
+
+def build(parts: Parts) -> web.Application:
+    """The application: every route at its path and under /api, and the root's own paths.
+
+    Raises TypeError for a route whose handler does not fit its path, SettingsError for bad proxies.
+    """
+    app = web.Application(client_max_size=parts.settings.server.max_body_bytes, logger=log)
+    edge = Edge(parts)
+    app[EDGE] = edge
+    for path, handler in root.handlers(parts.readiness, parts.openapi, parts.asyncapi).items():
+        _add(app, "GET", path, _templated(path, handler))
+    # Paths without parameters first: "/chats/unread" must not be taken for a chat's id.
+    for route in sorted(parts.routes, key=lambda route: "{" in route.path):
+        handler = _templated(route.path, _Served(route, parts, edge))
+        # aiohttp's own pattern for a parameter leaves out braces; a malformed id is 422, not 404.
+        pattern = re.sub(r"{(\w+)}", r"{\1:[^/]+}", route.path)
+        for path in (pattern, PREFIX + pattern):
+            _add(app, route.method, path, handler)
+    return app
+
+
+def _add(app: web.Application, method: str, path: str, handler: Handler) -> None:
+    app.router.add_route(method, path, handler)
+    if method == "GET":
+        app.router.add_route("HEAD", path, handler)
+
+
+def _templated(template: str, handler: Handler) -> Handler:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        request[_TEMPLATE] = template
+        return await handler(request)
+
+    return handle
+
+
+class _Served:
+    """One route, ready to answer."""
+
+    def __init__(self, route: Route, parts: Parts, edge: "Edge") -> None:
+        self.route, self.parts, self.edge = route, parts, edge
+        self.binding = Binding(route, max_body=parts.settings.server.max_body_bytes)
+        limits = parts.settings.limits
+        # protocol.md, section 7; a room that counts by itself says "none".
+        self.bucket, self.limit = {
+            "read": ("rest", limits.rest_per_minute),
+            "write": ("writes", limits.writes_per_minute),
+            "none": ("", 0),
+        }[route.limit]
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        bound = asyncio.timeout(REQUEST_TIMEOUT_S)
+        try:
+            async with bound:
+                ctx = await self._ctx(request)
+                if self.limit:
+                    key = ctx.actor.user_id or f"address {rate_key(ctx.address)}"
+                    await ctx.limiter.require(self.bucket, key, limit=self.limit, period_s=60)
+                arguments = await self.binding.arguments(request)
+                result = await self.route.handler(ctx, **arguments)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            log.error("%s %s took more than %s s", self.route.method, self.route.path, REQUEST_TIMEOUT_S)
+            raise Unavailable("This took too long") from None
+        return self.binding.respond(result)
+
+    async def _ctx(self, request: web.Request) -> Ctx:
+        origin, address = request[_CORRELATION], self.edge.address(request)
+        token = bearer(request)
+        try:
+            actor = self.parts.authenticate(token) if token else NOBODY
+            ctx = self.parts.make_ctx(actor, origin, address)
+            if token:
+                await self.parts.require_live(ctx)
+        except AppError as error:
+            # Whoever logs in or registers may still carry an old token; it makes them nobody, not unwelcome.
+            if self.route.auth or error.status not in (401, 403):
+                raise
+            return self.parts.make_ctx(NOBODY, origin, address)
+        if self.route.auth and not token:
+            raise Unauthenticated("Send an access token: Authorization: Bearer …")
+        logs.learn(user_id=actor.user_id)
+        return ctx
+
+
+class Edge:
+    """Around everything: a correlation id in and out, every error in one shape, CORS, counts, the log."""
+
+    def __init__(self, parts: Parts) -> None:
+        server = parts.settings.server
+        self.stats = parts.stats
+        self.cors = Cors(server.allowed_origins)
+        self.proxies = Proxies(server.trusted_proxies)
+        self._ids = UuidIds()
+
+    def address(self, request: web.BaseRequest) -> str:
+        """The client's address, after trusted proxies."""
+        return self.proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", []))
+
+    async def answer(self, request: web.Request, inner: Handler) -> web.StreamResponse:
+        """The answer of ``inner``, or a problem where it raises; never an exception but for a lost client."""
+        correlation = request.headers.get("X-Correlation-Id", "")
+        if not _CORRELATION_ID.fullmatch(correlation):
+            correlation = self._ids.new("req")
+        request[_CORRELATION] = correlation
+        with logs.bind(correlation_id=correlation):
+            started = time.perf_counter()
+            response = self.cors.preflight(request) or await self._outcome(request, inner, correlation)
+            self.dress(request, response, correlation)
+            self._record(request, response.status, time.perf_counter() - started)
+        return response
+
+    async def _outcome(self, request: web.Request, inner: Handler, correlation: str) -> web.StreamResponse:
+        try:
+            # Before aiohttp's router sees it: what is not text in the path has no meaning for any route.
+            unquote(request.raw_path.partition("?")[0])
+            return await inner(request)
+        except AppError as error:
+            return self.refusal(error, correlation)
+        except web.HTTPMethodNotAllowed as error:
+            if request.method == "OPTIONS":
+                return web.Response(status=204, headers={"Allow": error.headers["Allow"]})
+            response = self.refusal(MethodNotAllowed(), correlation)
+            response.headers["Allow"] = error.headers["Allow"]
+            return response
+        except web.HTTPException as error:
+            return self.refusal(error_of_http(error), correlation)
+        except web.RequestPayloadError:
+            return self.refusal(BadRequest("The body is not what its headers say"), correlation)
+        except ClientGone:
+            raise ConnectionResetError("the client went away") from None
+        except Exception:
+            log.exception("%s %s failed", request.method, request.get(_TEMPLATE, "(none)"))
+            return self.refusal(Internal(), correlation)
+
+    def refusal(self, error: AppError, correlation: str) -> web.Response:
+        """The answer for an error, counted."""
+        self.stats.errors["rest", error.code] += 1
+        response = response_of(error, correlation)
+        if error.status in (408, 413):
+            # What is left of the body must not be taken for the next request, nor be waited for.
+            response.force_close()
+        return response
+
+    def dress(self, request: web.BaseRequest, response: web.StreamResponse, correlation: str) -> None:
+        """Put on the headers that every answer has."""
+        response.headers.update(HEADERS)
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers["X-Correlation-Id"] = correlation
+        self.cors.dress(request, response)
+
+    def _record(self, request: web.Request, status: int, seconds: float) -> None:
+        template = request.get(_TEMPLATE, "(none)")
+        REST_REQUESTS.labels(request.method, template, str(status)).inc()
+        REST_SECONDS.labels(request.method, template).observe(seconds)
+        # A line per request: info, but for probes (debug) and our own failures (warning). The template, not
+        # the path: ids are in the other fields, and a query string may hold what no log should.
+        level = logging.DEBUG if template in _QUIET else logging.WARNING if status >= 500 else logging.INFO
+        access.log(
+            level,
+            "%s %s %s",
+            request.method,
+            template,
+            status,
+            extra={
+                "method": request.method,
+                "route": template,
+                "status": status,
+                "ms": round(seconds * 1000, 1),
+                "address": self.address(request),
+            },
+        )
+
+
+EDGE: Final = web.AppKey("edge", Edge)
+
+
+def bearer(request: web.Request) -> str:
+    """The access token of the Authorization header; empty where there is none (RFC 6750, 2.1)."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""

@@ -1,0 +1,122 @@
+"""The application as protocols for a listening socket that somebody else holds.
+
+One port serves sockets and REST: the gateway reads who comes, and hands HTTP over to a protocol from here.
+"""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from chatd.core.errors import AppError, BadRequest, Internal
+from chatd.core.ids import UuidIds
+from chatd.core.metrics import REST_REQUESTS
+from chatd.rest.app import EDGE, Edge
+
+log = logging.getLogger("chatd.rest")
+
+#: An idle or half-sent request may hold its connection so long; longer than a proxy's idle minute.
+KEEPALIVE_S: Final = 75.0
+#: A client that does not read its answer is let go after this.
+SEND_TIMEOUT_S: Final = 30.0
+#: How long the rest of a refused body is read, so that the refusal is seen before the reset.
+LINGERING_S: Final = 2.0
+MAX_LINE: Final = 8190
+MAX_HEADERS: Final = 100
+_ids = UuidIds()
+
+
+class RestServer:
+    """Call it for a protocol, as ``loop.create_server`` does; ``close`` ends what it has handed out."""
+
+    def __init__(self, runner: web.AppRunner, server: web.Server, edge: Edge) -> None:
+        self._runner, self._server, self._edge = runner, server, edge
+        self._loop = asyncio.get_running_loop()
+
+    def __call__(self) -> asyncio.Protocol:
+        return _Protocol(
+            self._server,
+            self._edge,
+            loop=self._loop,
+            keepalive_timeout=KEEPALIVE_S,
+            lingering_time=LINGERING_S,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
+            # A compressed body is refused (binding.py), so that none is ever a bomb.
+            auto_decompress=False,
+            access_log=None,
+            logger=log,
+        )
+
+    @property
+    def connections(self) -> int:
+        """Open ones, idle ones included."""
+        return len(self._server.connections)
+
+    async def close(self) -> None:
+        """Close idle connections, let requests at work end within ``drain_s``, then cut."""
+        await self._runner.cleanup()
+
+
+async def protocol_factory(app: web.Application, *, drain_s: float = 10.0) -> RestServer:
+    """Start ``app``; the factory of its protocols."""
+    runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=drain_s)
+    await runner.setup()
+    server, edge = runner.server, app[EDGE]
+    if server is None:
+        raise RuntimeError("AppRunner.setup makes the server")
+    inner: Any = server.request_handler
+    # Around aiohttp's whole application rather than as its middleware: what it refuses before any
+    # middleware (an Expect it does not know, a path its router cannot read) is answered in our words too.
+    server.request_handler = lambda request: edge.answer(request, inner)  # type: ignore[arg-type]
+    return RestServer(runner, server, edge)
+
+
+class _Protocol(RequestHandler):
+    """aiohttp's HTTP/1.1 protocol, whose own error pages are problems as well."""
+
+    __slots__ = ("_edge",)
+
+    def __init__(self, manager: web.Server, edge: Edge, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._edge = edge
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP, or to a defect outside the application; the connection closes."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun; there is no place for an error")
+        error: AppError
+        if status < 500:
+            # Scanners and TLS on a plain port come here: worth a count, not a traceback.
+            log.debug("malformed HTTP: %s", type(exc).__name__, extra={"address": request.remote})
+            error = BadRequest()
+        else:
+            log.error("a request failed outside the application", exc_info=exc)
+            error = Internal()
+        correlation = _ids.new("req")
+        response = self._edge.refusal(error, correlation)
+        self._edge.dress(request, response, correlation)
+        REST_REQUESTS.labels("-", "(malformed)", str(error.status)).inc()
+        response.force_close()
+        return response
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """As aiohttp's, but a client that does not read is cut off."""
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                return await super().finish_response(request, resp, start_time)
+        except TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+            return resp, True
