@@ -96,9 +96,11 @@ async def cards_of_user(q: Queries, user_id: UserId, chat_ids: Sequence[str], un
 async def cards_of_chat(q: Queries, chat_id: ChatId, user_ids: Sequence[str], unread_cap: int) -> list[Card]:
     """This chat as each of these users sees it; those who are not in it are left out.
 
-    The newest messages are read once for all, not once a member: watermarks and messages are put on one
-    line, newest first, where the running count of messages at a watermark is what came after it.
+    Counts unread as ``heads`` does.
     """
+    # The newest messages are read once for all, not once a member: watermarks and messages are put on one
+    # line, newest first, where the running count of messages at a watermark is what came after it. Windows
+    # and no join of the two, so that it stays linear whatever the planner thinks of their sizes.
     return await q.rows(
         Card,
         """
@@ -110,27 +112,25 @@ async def cards_of_chat(q: Queries, chat_id: ChatId, user_ids: Sequence[str], un
             FROM chat_messages m
             WHERE m.chat_id = $1 AND m.seq > (SELECT min(s.last_read_seq) FROM seats s)
             ORDER BY m.seq DESC LIMIT $3
-        ), counted AS (
-            SELECT r.seq, r.sender_id FROM recent r
+        ), points AS (   -- watermarks, and messages that count (without a role)
+            SELECT s.last_read_seq AS seq, s.user_id, s.role FROM seats s
+            UNION ALL
+            SELECT r.seq, r.sender_id, NULL FROM recent r
             WHERE r.client_message_id IS NOT NULL AND r.deleted_at IS NULL
         ), line AS (
-            SELECT l.user_id, count(*) FILTER (WHERE l.user_id IS NULL)
-                              OVER (ORDER BY l.seq DESC, l.user_id IS NULL ROWS UNBOUNDED PRECEDING) AS count
-            FROM (SELECT s.last_read_seq AS seq, s.user_id FROM seats s
-                  UNION ALL SELECT n.seq, NULL FROM counted n) l
-        ), own AS (
-            SELECT s.user_id, count(*) AS count
-            FROM seats s JOIN counted n ON n.sender_id = s.user_id AND n.seq > s.last_read_seq
-            GROUP BY s.user_id
+            SELECT p.seq, p.user_id, p.role,
+                   count(*) FILTER (WHERE p.role IS NULL) OVER everybody
+                   - count(*) FILTER (WHERE p.role IS NULL) OVER own AS unread
+            FROM points p
+            WINDOW everybody AS (ORDER BY p.seq DESC, p.role IS NULL ROWS UNBOUNDED PRECEDING),
+                   own AS (PARTITION BY p.user_id ORDER BY p.seq DESC, p.role IS NULL
+                           ROWS UNBOUNDED PRECEDING)
         )
-        SELECT s.user_id, c.id, c.type, c.title, c.context_id, c.created_at, c.member_count, c.read_only,
-               s.role, c.head_seq, s.last_read_seq, l.count - coalesce(o.count, 0),
-               CASE s.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END,
+        SELECT l.user_id, c.id, c.type, c.title, c.context_id, c.created_at, c.member_count, c.read_only,
+               l.role, c.head_seq, l.seq, l.unread,
+               CASE l.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END,
                (SELECT m.id FROM chat_messages m WHERE m.chat_id = $1 ORDER BY m.seq DESC LIMIT 1)
-        FROM chat_chats c
-        CROSS JOIN seats s
-        JOIN line l ON l.user_id = s.user_id
-        LEFT JOIN own o ON o.user_id = s.user_id
+        FROM chat_chats c JOIN line l ON l.role IS NOT NULL
         WHERE c.id = $1
         """,
         chat_id,
