@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from chatd import __version__
 from chatd.core.errors import AppError
+from chatd.core.ids import UserId
 from chatd.core.settings import Settings, SettingsError, load
 from chatd.db import migrations
 from chatd.embedded import Embedded, EmbeddedError
@@ -75,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     seed.add_argument("--out", type=Path, required=True, metavar="FILE", help="where to write ids and tokens")
 
     token = _command(commands, "token", _token, "print an access token of a user (not in production)")
-    token.add_argument("user_id", metavar="USER_ID", help="usr_…")
+    token.add_argument("user_id", type=_user_id, metavar="USER_ID", help="usr_…")
     token.add_argument("--ttl", type=_positive, metavar="SECONDS", help="how long it is good (default: 900)")
 
     schema = _command(commands, "schema", _schema, "look at or upgrade the tables of the database")
@@ -111,6 +113,13 @@ def _positive(text: str) -> int:
     return value
 
 
+def _user_id(text: str) -> str:
+    try:
+        return msgspec.convert(text, UserId)
+    except msgspec.ValidationError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a user id (usr_ and 26 characters)") from None
+
+
 def _settings(options: argparse.Namespace) -> Settings:
     path = options.config
     if path is None and os.environ.get("CHATD_CONFIG"):
@@ -140,21 +149,21 @@ def _worker() -> int:
 def _seed(options: argparse.Namespace) -> int:
     from chatd import seed
 
-    settings = _development(_settings(options))
-    with _database(settings) as settings:
+    with _database(_development(_settings(options))) as settings:
         made = asyncio.run(
             seed.seed(settings, users=options.users, chats=options.chats, members=options.members)
         )
-    options.out.write_bytes(made)
-    print(f"{options.users} users and {options.chats} chats are in {options.out}; their tokens last 24 hours")
+    options.out.write_bytes(msgspec.json.encode(made))
+    print(
+        f"{len(made.users)} users and {len(made.chats)} chats are in {options.out}, with tokens for 24 hours"
+    )
     return 0
 
 
 def _token(options: argparse.Namespace) -> int:
     from chatd import seed
 
-    settings = _development(_settings(options))
-    with _database(settings) as settings:
+    with _database(_development(_settings(options))) as settings:
         ttl = options.ttl or settings.auth.access_ttl_s
         print(asyncio.run(seed.token(settings, options.user_id, ttl)))
     return 0
