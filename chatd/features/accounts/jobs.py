@@ -1,0 +1,26 @@
+"""Periodic work of accounts."""
+
+from datetime import timedelta
+
+from chatd.core.context import Ctx
+from chatd.core.declarations import Job
+from chatd.features.accounts import store
+
+#: What ran out is kept a day, to be read by whoever looks into a theft.
+KEEP = timedelta(days=1)
+#: A session may have a week of tokens, some 700, that go with it.
+BATCH, MAX_BATCHES = 100, 100
+
+
+async def purge(ctx: Ctx) -> None:
+    """Forget sessions that ran out, with their tokens, in short statements; the rest waits for the next run.
+
+    The tokens of a session that lives are forgotten as it goes on (``store.rotate``).
+    """
+    before = ctx.clock.now() - KEEP
+    for _ in range(MAX_BATCHES):
+        if await store.purge_sessions(ctx.db, before, BATCH) < BATCH:
+            return
+
+
+JOBS = (Job("accounts.purge", 600.0, purge),)

@@ -1,0 +1,161 @@
+"""A database of its own for each test, copied from one template a run, and contexts over it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import asyncpg
+import msgspec
+import pytest
+
+from chatd.core.clock import SystemClock
+from chatd.core.context import NOBODY, Actor, Ctx
+from chatd.core.errors import RateLimited
+from chatd.core.ids import UuidIds, from_bytes
+from chatd.core.settings import Auth, Postgres, Secrets, Settings
+from chatd.db import migrations
+from chatd.db.pool import Db
+from chatd.embedded import Embedded
+from chatd.features.accounts import service, tokens
+from chatd.features.accounts.contract import Login, Register, SignedIn
+
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of this run, whose database ``chatd`` has the schema; its url."""
+    settings = {"fsync": "off", "shared_buffers": "64MB"}  # what is tested here is not the disk
+    with Embedded(tmp_path_factory.mktemp("pg"), redis=False, postgres_settings=settings) as embedded:
+        asyncio.run(migrations.apply(embedded.postgres.url))
+        yield embedded.postgres.url
+
+
+@pytest.fixture
+async def db(server: str) -> AsyncIterator[Db]:
+    """A fresh copy of the template."""
+    name = f"t{os.urandom(6).hex()}"
+    admin = await asyncpg.connect(server.replace("/chatd?", "/postgres?"))
+    try:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE chatd")
+        db = Db(Postgres(url=server.replace("/chatd?", f"/{name}?"), pool_size=10))
+        await db.open()
+        yield db
+        await db.close()
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+class CountingLimiter:
+    """At the protocol of core.context: counts, refuses past the limit, and never forgets."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, str], int] = {}
+
+    async def require(self, bucket: str, key: str, *, limit: int, period_s: float, burst: int = 0) -> None:
+        if limit <= 0:
+            return
+        self.counts[bucket, key] = self.counts.get((bucket, key), 0) + 1
+        if self.counts[bucket, key] > limit:
+            raise RateLimited(retry_after_ms=int(period_s * 1000))
+
+
+class FeedRow(msgspec.Struct, frozen=True):
+    kind: str
+    session_id: str
+    user_ids: list[str]
+    reason: str | None
+
+
+@dataclass
+class World:
+    """People, and what each of them may call with."""
+
+    db: Db
+    base: Ctx
+    clock: SystemClock
+    limiter: CountingLimiter
+    broker: Any
+
+    def set(self, **sections: dict[str, Any]) -> None:
+        """Change some settings: ``set(limits={"logins_per_minute": 3})``."""
+        settings = self.base.settings
+        for section, values in sections.items():
+            changed = msgspec.structs.replace(getattr(settings, section), **values)
+            settings = msgspec.structs.replace(settings, **{section: changed})
+        self.base = replace(self.base, settings=settings)
+
+    def later(self, **delta: float) -> None:
+        self.clock.offset += timedelta(**delta)
+
+    def as_(self, who: SignedIn | str, *, roles: tuple[str, ...] = ()) -> Ctx:
+        """The context of somebody signed in (their token is checked), or just of a user."""
+        if isinstance(who, str):
+            return replace(self.base, actor=Actor(who, roles=frozenset(roles)))
+        return replace(self.base, actor=self.actor(who))
+
+    def actor(self, who: SignedIn) -> Actor:
+        return tokens.verify(self.base.settings, who.access_token, self.clock.now())
+
+    async def person(self, email: str = "alex@example.com", name: str = "Alex") -> str:
+        made = await service.register(
+            self.base, Register(email=email, password=PASSWORD, display_name=name, city="Austin")
+        )
+        return made.id
+
+    async def sign_in(self, email: str = "alex@example.com", password: str = PASSWORD) -> SignedIn:
+        return await service.login(self.base, Login(email=email, password=password))
+
+    async def feed(self) -> list[FeedRow]:
+        """The node feed, oldest first."""
+        async with self.db.connection() as connection:
+            rows = await connection.fetch(
+                "SELECT kind, session_id, user_ids, reason FROM node_feed ORDER BY id"
+            )
+        return [
+            FeedRow(kind, from_bytes("ses", session), [from_bytes("usr", user) for user in users], reason)
+            for kind, session, users, reason in rows
+        ]
+
+    async def count(self, table: str) -> int:
+        return await self.db.one(int, f"SELECT count(*) FROM {table}")
+
+    async def ban(self, user_id: str, until: datetime | None = None) -> None:
+        await self.db.run(
+            "UPDATE users SET banned_at = $2, banned_until = $3 WHERE id = $1",
+            user_id,
+            datetime.now(UTC) - timedelta(hours=1),
+            until,
+        )
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(auth=Auth(hash_threads=2), secrets=Secrets(jwt_key="k" * 40))
+
+
+@pytest.fixture
+def world(db: Db, settings: Settings) -> World:
+    limiter, clock = CountingLimiter(), SystemClock()
+    broker = SimpleNamespace(feeds=0)
+    broker.feed_changed = lambda: setattr(broker, "feeds", broker.feeds + 1)
+    ctx = Ctx(
+        actor=NOBODY,
+        db=db,
+        groups=None,  # type: ignore[arg-type]  # accounts use no batches, and no presence
+        broker=broker,
+        presence=None,  # type: ignore[arg-type]
+        limiter=limiter,  # type: ignore[arg-type]
+        clock=clock,
+        ids=UuidIds(),
+        settings=settings,
+        address="192.0.2.7",
+    )
+    world = World(db, ctx, clock, limiter, broker)
+    world.set(limits={"registrations_per_minute": 0, "logins_per_minute": 0})
+    return world
