@@ -7,9 +7,15 @@ key or a wrong type is a SettingsError that names it. Secrets come from the envi
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=0)]
+AtLeastOne = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+Patience = Annotated[float, Meta(gt=0, le=3600)]
 
 
 class SettingsError(Exception):
@@ -24,34 +30,34 @@ class Server(Section, frozen=True):
     """Where and how chatd listens."""
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 0
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 8080
+    workers: Annotated[int, Meta(ge=0, le=1024)] = 0
     allowed_origins: tuple[str, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     tls_cert: str = ""
     tls_key: str = ""
     public_url: str = ""
-    data_dir: str = ".chatd"
-    drain_s: float = 10.0
-    max_body_bytes: int = 1_048_576
+    data_dir: Annotated[str, Meta(min_length=1)] = ".chatd"
+    drain_s: Seconds = 10.0
+    max_body_bytes: AtLeastOne = 1_048_576
 
 
 class Postgres(Section, frozen=True):
     """The database; with no url a private one is started."""
 
     url: str = ""
-    pool_size: int = 8
-    connect_timeout_s: float = 5.0
-    command_timeout_s: float = 5.0
+    pool_size: AtLeastOne = 8
+    connect_timeout_s: Patience = 5.0
+    command_timeout_s: Patience = 5.0
 
 
 class Redis(Section, frozen=True):
     """The bus between nodes; with no url a private one is started."""
 
     url: str = ""
-    timeout_s: float = 1.0
-    heartbeat_s: float = 1.0
-    buffer_bytes: int = 16_777_216
+    timeout_s: Patience = 1.0
+    heartbeat_s: Patience = 1.0
+    buffer_bytes: AtLeastOne = 16_777_216
     prefix: str = "chatd"
 
 
@@ -59,76 +65,76 @@ class Auth(Section, frozen=True):
     """Tokens and passwords."""
 
     issuer: str = "chatd"
-    access_ttl_s: int = 900
-    refresh_ttl_s: int = 604_800
+    access_ttl_s: AtLeastOne = 900
+    refresh_ttl_s: AtLeastOne = 604_800
     google_issuer: str = "https://accounts.google.com"
     google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
     google_client_ids: tuple[str, ...] = ()
     apple_issuer: str = "https://appleid.apple.com"
     apple_jwks_url: str = "https://appleid.apple.com/auth/keys"
     apple_client_ids: tuple[str, ...] = ()
-    hash_threads: int = 2
+    hash_threads: AtLeastOne = 2
 
 
 class Socket(Section, frozen=True):
     """The WebSocket edge."""
 
-    heartbeat_ms: int = 25_000
-    init_timeout_s: float = 10.0
-    max_frame_bytes: int = 16_384
-    ephemeral_mark_bytes: int = 262_144
-    close_mark_bytes: int = 1_048_576
+    heartbeat_ms: AtLeastOne = 25_000
+    init_timeout_s: Patience = 10.0
+    max_frame_bytes: AtLeastOne = 16_384
+    ephemeral_mark_bytes: AtLeastOne = 262_144
+    close_mark_bytes: AtLeastOne = 1_048_576
     compression: bool = False
-    max_inflight_commands: int = 64
-    backlog: int = 4096
+    max_inflight_commands: AtLeastOne = 64
+    backlog: AtLeastOne = 4096
 
 
 class Messages(Section, frozen=True):
     """The conversation."""
 
-    edit_window_s: int = 900
-    replay_limit: int = 500
-    reset_messages: int = 50
-    max_batch: int = 500
-    max_queue: int = 20_000
+    edit_window_s: Count = 900
+    replay_limit: AtLeastOne = 500
+    reset_messages: AtLeastOne = 50
+    max_batch: AtLeastOne = 500
+    max_queue: AtLeastOne = 20_000
 
 
 class Chats(Section, frozen=True):
     """Groups and membership."""
 
-    max_members: int = 5000
-    unread_cap: int = 9999
+    max_members: AtLeastOne = 5000
+    unread_cap: Count = 9999
 
 
 class Presence(Section, frozen=True):
     """Who is there."""
 
-    offline_grace_s: float = 10.0
-    node_timeout_s: float = 15.0
-    typing_ttl_s: float = 5.0
-    typing_every_s: float = 2.0
+    offline_grace_s: Seconds = 10.0
+    node_timeout_s: Patience = 15.0
+    typing_ttl_s: Seconds = 5.0
+    typing_every_s: Seconds = 2.0
 
 
 class Fanout(Section, frozen=True):
     """How soon a lost delivery is found."""
 
-    sweep_s: float = 1.0
-    gap_patience_ms: int = 100
-    linger_s: float = 15.0
+    sweep_s: Patience = 1.0
+    gap_patience_ms: Count = 100
+    linger_s: Seconds = 15.0
 
 
 class Limits(Section, frozen=True):
     """protocol.md, section 7; 0 turns a limit off."""
 
-    sends_per_10s: int = 30
-    sends_burst: int = 60
-    commands_per_10s: int = 60
-    rest_per_minute: int = 100
-    writes_per_minute: int = 10
-    logins_per_minute: int = 10
-    registrations_per_minute: int = 10
-    bad_frames_per_minute: int = 30
-    flood_close_s: float = 30.0
+    sends_per_10s: Count = 30
+    sends_burst: Count = 60
+    commands_per_10s: Count = 60
+    rest_per_minute: Count = 100
+    writes_per_minute: Count = 10
+    logins_per_minute: Count = 10
+    registrations_per_minute: Count = 10
+    bad_frames_per_minute: Count = 30
+    flood_close_s: Seconds = 30.0
 
 
 class Log(Section, frozen=True):
@@ -166,7 +172,7 @@ class Settings(Section, frozen=True):
 def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     """Settings from a TOML file (None: defaults alone) and the environment over it.
 
-    Raises SettingsError for an unreadable file, an unknown key or section, or a value of another type.
+    Raises SettingsError for an unreadable file, an unknown key or section, or a value that it cannot have.
     """
     raw: dict[str, Any] = {}
     if path is not None:
@@ -174,8 +180,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
             raw = tomllib.loads(path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise SettingsError(f"{path}: {error}") from None
-    if "secrets" in raw:
-        raise SettingsError(f"{path}: [secrets] come from the environment only (CHATD_SECRETS_…)")
+        if "secrets" in raw:
+            raise SettingsError(f"{path}: [secrets] come from the environment only (CHATD_SECRETS_…)")
     settings = _decode(raw, str(path))
     overrides = _overrides(environ)
     for section, values in overrides.items():
@@ -190,7 +196,10 @@ def _decode(raw: dict[str, Any], source: str) -> Settings:
     try:
         return msgspec.convert(raw, Settings, strict=True)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{source}: {error}") from None
+        # "Expected `int`, got `str` - at `$.limits.sends_per_10s`", and without a place for the top.
+        what, _, where = str(error).partition(" - at `$.")
+        key = where.rstrip("`")
+        raise SettingsError(f"{source}: {f'{key}: ' if key else ''}{what}") from None
 
 
 def _overrides(environ: Mapping[str, str]) -> dict[str, Any]:
