@@ -45,10 +45,6 @@ class Binding:
     def __init__(self, route: Route, *, max_body: int) -> None:
         self.route, self.max_body = route, max_body
         hints = route.hints()
-        returned = hints.pop("return", None)
-        # Only POST can say by its statuses that nothing is 200: the others' default is 200 anyhow.
-        self.nothing_status = 200 if (route.method, route.statuses) == ("POST", (200,)) else 204
-        self.returns = answer_type(returned)
         names = list(inspect.signature(route.handler).parameters)
         self.path_names = tuple(re.findall(r"{(\w+)}", route.path))
         unknown = set(names[1:]) ^ ({*self.path_names} | {"body", "query"} & set(names))
@@ -83,7 +79,7 @@ class Binding:
         if isinstance(result, Answer):
             result, status = result.body, result.status
         elif result is None:
-            status = self.nothing_status
+            status = 204
         if result is None:
             return web.Response(status=status)
         return web.Response(body=_encode(result), status=status, content_type=JSON)

@@ -68,7 +68,7 @@ def handlers(
         "/openapi.json": _document(msgspec.json.encode(openapi), JSON, _DOCUMENT_HEADERS),
         "/asyncapi.json": _document(msgspec.json.encode(asyncapi), JSON, _DOCUMENT_HEADERS),
         "/docs": _document(docs.page(openapi, asyncapi).encode(), "text/html", _PAGE_HEADERS),
-        "/docs/errors": _document(docs.errors_page(openapi).encode(), "text/html", _PAGE_HEADERS),
+        "/docs/errors": _document(docs.errors_page(openapi, asyncapi).encode(), "text/html", _PAGE_HEADERS),
     }
 
 

@@ -10,12 +10,13 @@ import msgspec
 from msgspec import Meta
 
 from chatd.core.clock import SystemClock
-from chatd.core.context import NOBODY, Actor, Ctx
+from chatd.core.context import Actor, Ctx
 from chatd.core.declarations import Answer, Route, delete, get, patch, post, put
-from chatd.core.errors import AppError, ChatNotFound, Conflict, Forbidden, RateLimited, Unauthenticated
+from chatd.core.errors import ChatNotFound, Conflict, RateLimited, Unauthenticated
 from chatd.core.ids import ChatId, UserId, UuidIds
 from chatd.core.metrics import Stats
 from chatd.core.settings import Settings
+from chatd.rest import asyncapi, openapi
 from chatd.rest.app import Parts, build
 from chatd.rest.root import Readiness
 from chatd.rest.server import protocol_factory
@@ -174,8 +175,8 @@ class Toy:
             authenticate=authenticate,
             require_live=require_live,
             readiness=self.readiness,
-            openapi={},
-            asyncapi={},
+            openapi=openapi.document(self.routes),
+            asyncapi=asyncapi.document([], asyncapi.events_of_chatd()),
         )
 
 
@@ -191,6 +192,3 @@ async def serve(settings: Settings | None = None, routes: Sequence[Route] = ROUT
     finally:
         server.close()
         await factory.close()
-
-
-__all__ = ["AppError", "CHAT", "Forbidden", "NOBODY", "ROUTES", "Toy", "USER", "serve"]
