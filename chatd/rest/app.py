@@ -194,7 +194,7 @@ class Edge:
         except web.RequestPayloadError:
             return self.refusal(BadRequest("The body is not what its headers say"), correlation)
         except ClientGone:
-            raise ConnectionResetError("the client went away") from None
+            raise  # nobody is left to answer; server.py ends the connection
         except Exception:
             log.exception("%s %s failed", request.method, request.get(_TEMPLATE, "(none)"))
             return self.refusal(Internal(), correlation)

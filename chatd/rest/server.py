@@ -14,6 +14,7 @@ from chatd.core.errors import AppError, BadRequest, Internal
 from chatd.core.ids import UuidIds
 from chatd.core.metrics import REST_REQUESTS
 from chatd.rest.app import EDGE, Edge
+from chatd.rest.binding import ClientGone
 
 log = logging.getLogger("chatd.rest")
 
@@ -92,6 +93,8 @@ class _Protocol(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no HTTP, or to a defect outside the application; the connection closes."""
+        if isinstance(exc, ClientGone):
+            raise ConnectionResetError("the client went away during its body") from exc
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun; there is no place for an error")
         error: AppError
