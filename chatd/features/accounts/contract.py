@@ -180,6 +180,13 @@ class RefreshState(msgspec.Struct, frozen=True):
     banned: bool
 
 
+class LastActive(msgspec.Struct, frozen=True):
+    """When a user was last there (not on the wire)."""
+
+    user_id: UserId
+    at: datetime
+
+
 class SessionRow(msgspec.Struct, frozen=True):
     """One session's state (not on the wire)."""
 

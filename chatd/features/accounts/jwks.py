@@ -116,10 +116,10 @@ def _parse(body: bytes) -> dict[str, jwt.PyJWK]:
 
 def _usable(entry: dict[str, Any]) -> jwt.PyJWK | None:
     """The key, bound to its one algorithm; None for a kind that we do not take (RFC 7517, 5: ignored)."""
-    algorithm = _ALGORITHMS.get((entry.get("kty"), entry.get("crv")))
-    if algorithm is None or entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm:
-        return None
     try:
+        algorithm = _ALGORITHMS.get((entry.get("kty"), entry.get("crv")))
+        if algorithm is None or entry.get("use", "sig") != "sig" or entry.get("alg", algorithm) != algorithm:
+            return None
         key = jwt.PyJWK.from_dict(entry, algorithm)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
         log.warning("a key is malformed: %s", error)

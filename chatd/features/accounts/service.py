@@ -41,8 +41,8 @@ from chatd.features.accounts.sessions import (
 
 __all__ = [
     "create_many",
-    "existing",
     "get_profile",
+    "last_active",
     "login",
     "login_oidc",
     "logout",
@@ -199,9 +199,11 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-async def existing(db: Queries, user_ids: Collection[str]) -> set[str]:
-    """Those of the users that there are, in one statement."""
-    return set(await store.find_existing(db, user_ids)) if user_ids else set()
+async def last_active(db: Queries, user_ids: Collection[str]) -> dict[str, datetime]:
+    """When those of the users who ever were active last were, in one statement."""
+    if not user_ids:
+        return {}
+    return {row.user_id: row.at for row in await store.find_last_active(db, user_ids)}
 
 
 async def touch_last_active(db: Queries, pairs: Collection[tuple[str, datetime]]) -> int:

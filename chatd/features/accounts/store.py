@@ -4,8 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from chatd.core.context import Queries
-from chatd.core.ids import UserId
-from chatd.features.accounts.contract import Credentials, Person, RefreshState, SessionRow
+from chatd.features.accounts.contract import Credentials, LastActive, Person, RefreshState, SessionRow
 
 
 async def insert_user(
@@ -94,14 +93,13 @@ async def find_person(db: Queries, user_id: str) -> Person | None:
     )
 
 
-async def find_existing(db: Queries, user_ids: Collection[str]) -> list[str]:
-    """Those of the users that there are."""
-    found: list[str] = await db.rows(
-        UserId,  # the row decoder reads its prefix
-        "SELECT id FROM users WHERE id = ANY ($1::uuid[])",
+async def find_last_active(db: Queries, user_ids: Collection[str]) -> list[LastActive]:
+    """Of those of the users that ever were."""
+    return await db.rows(
+        LastActive,
+        "SELECT id, last_active_at FROM users WHERE id = ANY ($1::uuid[]) AND last_active_at IS NOT NULL",
         list(user_ids),
     )
-    return found
 
 
 async def patch_user(
@@ -353,7 +351,7 @@ async def end_session(db: Queries, session_id: str, reason: str, now: datetime) 
 
 
 async def end_sessions_of(db: Queries, user_id: str, reason: str, now: datetime) -> int:
-    """Revoke all that the user has open and tell every node; how many there were."""
+    """As ``end_session``, all that the user has open; how many there were."""
     return await db.run(
         """
         WITH ended AS (

@@ -65,6 +65,13 @@ class CountingLimiter:
             raise RateLimited(retry_after_ms=int(period_s * 1000))
 
 
+class Clock(SystemClock):
+    """Moves as a whole."""
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.offset.total_seconds()
+
+
 class FeedRow(msgspec.Struct, frozen=True):
     kind: str
     session_id: str
@@ -78,7 +85,7 @@ class World:
 
     db: Db
     base: Ctx
-    clock: SystemClock
+    clock: Clock
     limiter: CountingLimiter
     broker: Any
 
@@ -141,7 +148,7 @@ def settings() -> Settings:
 
 @pytest.fixture
 def world(db: Db, settings: Settings) -> World:
-    limiter, clock = CountingLimiter(), SystemClock()
+    limiter, clock = CountingLimiter(), Clock()
     broker = SimpleNamespace(feeds=0)
     broker.feed_changed = lambda: setattr(broker, "feeds", broker.feeds + 1)
     ctx = Ctx(

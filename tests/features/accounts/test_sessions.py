@@ -40,7 +40,7 @@ async def test_a_login_gives_tokens_and_the_own_profile(world):
 )
 async def test_a_wrong_email_and_a_wrong_password_get_the_same_answer(world, email, password):
     await world.person()
-    with pytest.raises(Unauthenticated, match="^Wrong email or password$"):
+    with pytest.raises(Unauthenticated, match=r"^Wrong email or password$"):
         await world.sign_in(email, password)
     assert await world.count("sessions") == 0
 
