@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from chatd import __version__
 from chatd.core.errors import AppError
 from chatd.core.ids import UserId
-from chatd.core.settings import Settings, SettingsError, load
+from chatd.core.settings import Settings, SettingsError, load, override
 from chatd.db import migrations
 from chatd.embedded import Embedded, EmbeddedError
 from chatd.supervisor import GaveUp, PortError, datadir, serve, work
@@ -128,8 +128,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         path = Path("config.toml")
     settings = load(path, os.environ)
     given = {key: getattr(options, key, None) for key in ("workers", "host", "port")}
-    server = replace(settings.server, **{key: value for key, value in given.items() if value is not None})
-    return replace(settings, server=server)
+    given = {key: value for key, value in given.items() if value is not None}
+    return override(settings, "the command line", {"server": given})
 
 
 # ---------------------------------------------------------------------------------------------- commands
@@ -149,11 +149,16 @@ def _worker() -> int:
 def _seed(options: argparse.Namespace) -> int:
     from chatd import seed
 
-    with _database(_development(_settings(options))) as settings:
+    settings = _development(_settings(options))
+    try:
+        file = options.out.open("wb")
+    except OSError as error:
+        raise SettingsError(f"--out {options.out}: {error.strerror}") from None
+    with file, _database(settings) as settings:
         made = asyncio.run(
             seed.seed(settings, users=options.users, chats=options.chats, members=options.members)
         )
-    options.out.write_bytes(msgspec.json.encode(made))
+        file.write(msgspec.json.encode(made))
     print(
         f"{len(made.users)} users and {len(made.chats)} chats are in {options.out}, with tokens for 24 hours"
     )

@@ -192,6 +192,14 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
     return _decode(raw, "the environment") if overrides else settings
 
 
+def override(settings: Settings, source: str, values: Mapping[str, Mapping[str, Any]]) -> Settings:
+    """The settings with these sections' keys changed. Raises SettingsError, which names ``source``."""
+    raw = msgspec.to_builtins(settings)
+    for section, keys in values.items():
+        raw[section].update(keys)
+    return _decode(raw, source)
+
+
 def _decode(raw: dict[str, Any], source: str) -> Settings:
     try:
         return msgspec.convert(raw, Settings, strict=True)

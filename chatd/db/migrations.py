@@ -179,7 +179,7 @@ async def _connect(url: str) -> AsyncIterator[Any]:
             statement_cache_size=0,  # prepared statements do not go through every connection pooler
             server_settings={"application_name": "chatd schema"},
         )
-    except asyncpg.exceptions.ClientConfigurationError as error:
+    except ValueError as error:  # asyncpg's ClientConfigurationError is one, and not the only one it raises
         raise SchemaError(f"postgres.url cannot be used: {error}") from None
     except OUTAGES as error:
         raise StoreUnavailable(f"PostgreSQL does not answer: {error}") from error
