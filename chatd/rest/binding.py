@@ -141,8 +141,9 @@ class Binding:
             raise invalid(error) from None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise BadFrame("The body is not JSON") from None
-        # PostgreSQL has no text with NUL in it, and no field of ours means anything by one.
-        if b"\\u0000" in raw and _NUL_ESCAPE.search(raw):
+        # PostgreSQL has no text with NUL in it, and no field of ours means anything by one. Looked for in
+        # what was taken, because fields that we do not know may hold what they like.
+        if b"\\u0000" in raw and _NUL_ESCAPE.search(_encode(body)):
             raise ValidationFailed.at("$", "must not contain NUL")
         return body
 

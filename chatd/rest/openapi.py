@@ -54,7 +54,7 @@ def document(routes: Sequence[Route]) -> Json:
     kinds, components = schemas([Problem, *(kind for each in described for kind in each.kinds())])
     paths: Json = {}
     names: set[str] = set()
-    for each in sorted(described, key=lambda each: each.route.path):
+    for each in sorted(described, key=lambda each: (each.route.path, each.route.method)):
         operations, method = paths.setdefault(each.route.path, {}), each.route.method.lower()
         if method in operations or each.name in names:
             raise ValueError(f"declared twice: {each.route.method} {each.route.path} or {each.name}")

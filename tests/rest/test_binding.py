@@ -119,8 +119,8 @@ async def test_a_bad_body_says_what_is_wrong(client, body, status, code):
 AUTH = {"Authorization": "Bearer good"}
 
 
-async def test_a_backslash_before_u0000_is_not_a_nul(client):
-    body = json.dumps({"name": "a\\u0000"}).encode()
+async def test_a_nul_that_is_not_taken_and_a_backslash_before_u0000_are_let_be(client):
+    body = json.dumps({"name": "a\\u0000", "unknown": "\0"}).encode()
     assert (await client("POST", "/things", data=body, headers={**AUTH, "Content-Type": "application/json"}))[
         0
     ] == 201

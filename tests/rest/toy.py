@@ -20,6 +20,7 @@ from chatd.rest import asyncapi, openapi
 from chatd.rest.app import Parts, build
 from chatd.rest.root import Readiness
 from chatd.rest.server import protocol_factory
+from chatd.wire.frames import NO_NUL
 
 USER = "usr_01h455vb4pex5vsknk084sn02q"
 CHAT = "cht_01h455vb4pex5vsknk084sn02q"
@@ -28,7 +29,7 @@ CHAT = "cht_01h455vb4pex5vsknk084sn02q"
 class Thing(msgspec.Struct, frozen=True):
     """A thing."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=20)]
+    name: Annotated[str, Meta(min_length=1, max_length=20, pattern=NO_NUL)]
     at: datetime | None = None
 
 
@@ -38,7 +39,7 @@ class Search(msgspec.Struct, frozen=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
     user_ids: Annotated[list[UserId], Meta(max_length=3)] = []
     before: datetime | None = None
-    q: str | None = None
+    q: Annotated[str, Meta(pattern=NO_NUL)] | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -64,7 +65,9 @@ async def show(ctx: Ctx, chat_id: ChatId) -> Thing:
     return Thing(chat_id[:10])
 
 
-async def react(ctx: Ctx, chat_id: ChatId, emoji: Annotated[str, Meta(max_length=8)]) -> Thing:
+async def react(
+    ctx: Ctx, chat_id: ChatId, emoji: Annotated[str, Meta(max_length=8, pattern=NO_NUL)]
+) -> Thing:
     """A thing with an emoji in its path."""
     return Thing(emoji)
 
@@ -113,7 +116,7 @@ ROUTES = (
     get("/whoami", whoami, auth=False, limit="none"),
     get("/explode", explode, limit="none"),
     get("/refuse", refuse, raises=(Conflict,), limit="none"),
-    get("/hurry", hurry, limit="none"),
+    get("/hurry", hurry, raises=(RateLimited,), limit="none"),
 )
 
 
