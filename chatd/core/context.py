@@ -111,19 +111,31 @@ class Addressed:
     only: frozenset[str] | None = None
 
 
-class PresenceState(msgspec.Struct, frozen=True):
-    """What others see of a user: ``status`` online · away · offline."""
-
-    user_id: str
-    status: str
-    last_active_at: Any
-
-
 class PresenceView(Protocol):
-    """Presence as this node knows it."""
+    """Presence as this node knows it, and the watch lists of its sockets."""
 
     def status_of(self, user_id: str) -> str:
         """online · away · offline, over all nodes; ``invisible`` is offline."""
+        ...
+
+    def since(self, user_id: str) -> float | None:
+        """When that began, as a Unix time; None where only PostgreSQL may know (accounts.last_active)."""
+        ...
+
+    def set_status(self, user_id: str, connection_id: str, status: str) -> None:
+        """This device is now online, away or invisible."""
+        ...
+
+    def watch(self, connection_id: str, seen: Mapping[str, str]) -> None:
+        """Replace the watch list of a socket: these users, last shown to it in these states."""
+        ...
+
+    def here(self) -> list[str]:
+        """The users that have a device on this node."""
+        ...
+
+    def take_gone(self) -> dict[str, float]:
+        """Users that left this node and when (Unix time), since the last call."""
         ...
 
 

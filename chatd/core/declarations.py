@@ -57,9 +57,11 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One socket command. ``handler(ctx, command)`` returns the result to be awaited.
+    """One socket command. ``handler(ctx, command)`` returns the result to be awaited (a Pending where
+    it comes from a batch: no task is made for it then).
 
-    ``answers`` are event structs that the command is answered with beside, or instead of, its ack.
+    ``reply(result, re)`` makes the answering frame or frames, finished; without it the answer is an ack.
+    ``answers`` are the event structs that a ``reply`` answers with, for the documents.
     ``counted`` commands fall under ``limits.commands_per_10s``.
     """
 
@@ -67,6 +69,7 @@ class Command:
     handler: Callable[..., Awaitable[Any]]
     raises: Errors = ()
     answers: tuple[type[msgspec.Struct], ...] = ()
+    reply: Callable[[Any, Any], bytes] | None = None
     counted: bool = True
 
     @property

@@ -16,6 +16,8 @@ from chatd.core.ids import ChatId, UserId
 
 #: A command's own name for itself; comes back as ``re``.
 CommandRef = Annotated[str, Meta(max_length=64)]
+#: ``re`` of an answer: the command's ``id``, left out where it had none.
+Ref = str | UnsetType
 #: Text that PostgreSQL can hold: no NUL.
 NO_NUL = r"^[^\x00]*$"
 
@@ -89,13 +91,13 @@ class ConnectionReady(Event, tag="connection.ready", kw_only=True, frozen=True):
     heartbeat_ms: int
     max_frame_bytes: int
     chats: list[ChatHead]
-    re: str | UnsetType = UNSET
+    re: Ref = UNSET
 
 
 class SyncComplete(Event, tag="sync.complete", kw_only=True, frozen=True):
     """The replay is over; for the ``sync`` command, of which chat and how far."""
 
-    re: str | UnsetType = UNSET
+    re: Ref = UNSET
     chat_id: ChatId | UnsetType = UNSET
     head_seq: int | UnsetType = UNSET
 
@@ -104,13 +106,13 @@ class Pong(Event, tag="pong", kw_only=True, frozen=True):
     """Answer to ``ping``."""
 
     server_time: datetime
-    re: str | UnsetType = UNSET
+    re: Ref = UNSET
 
 
 class Ack(Event, tag="ack", kw_only=True, frozen=True):
     """A command other than ``message.send`` was done."""
 
-    re: str | UnsetType = UNSET
+    re: Ref = UNSET
 
 
 class Drain(Event, tag="system.drain", kw_only=True, frozen=True):
@@ -124,7 +126,7 @@ class ErrorFrame(Event, tag="error", kw_only=True, frozen=True):
 
     code: str
     message: str
-    re: str | UnsetType = UNSET
+    re: Ref = UNSET
     client_message_id: str | UnsetType = UNSET
     retry_after_ms: int | UnsetType = UNSET
     errors: list[FieldError] | UnsetType = UNSET

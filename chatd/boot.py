@@ -1,0 +1,232 @@
+"""The one page of wiring: open in order, close in reverse."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from chatd import catalog
+from chatd.backend import RoomsBackend
+from chatd.core import logs, metrics
+from chatd.core.clock import Clock, SystemClock
+from chatd.core.context import NOBODY, Actor, Ctx
+from chatd.core.declarations import Job
+from chatd.core.ids import Ids, UuidIds
+from chatd.core.settings import Settings
+from chatd.db import feed as node_feed
+from chatd.db import migrations
+from chatd.db.group_commit import GroupCommit
+from chatd.db.pool import Db
+from chatd.features.messages.reading import PostgresLog
+from chatd.gateway.edge import Edge
+from chatd.gateway.feed import FeedReader
+from chatd.gateway.server import Listener
+from chatd.realtime.broker import NodeBroker
+from chatd.realtime.limits import RedisLimiter
+from chatd.realtime.presence import NodePresence
+from chatd.rest import asyncapi, openapi
+from chatd.rest.app import Parts, build
+from chatd.rest.root import Readiness
+from chatd.rest.server import RestServer, protocol_factory
+from chatd.worker.runner import Runner
+
+log = logging.getLogger("chatd.boot")
+
+
+async def _prune_feed(ctx: Ctx) -> None:
+    """Forget feed rows that every node has long read."""
+    await node_feed.prune(ctx.db, older_than_s=3600)
+
+
+JOBS = (*catalog.JOBS, Job("node_feed.prune", 300.0, _prune_feed))
+
+
+class Node:
+    """One worker: everything between its port and its database.
+
+    ``open`` takes connections once it returns; ``drain`` sends them elsewhere; ``close`` ends the rest.
+    """
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, ids: Ids | None = None) -> None:
+        self.settings = settings
+        self.clock, self.ids = clock or SystemClock(), ids or UuidIds()
+        self.node_id = self.ids.new("nod")
+        self.stats = metrics.Stats()
+        self.db = Db(settings.postgres)
+        self.groups = GroupCommit(observe=lambda name, size: metrics.BATCH_SIZE.labels(name).observe(size))
+        self.limiter = RedisLimiter(settings.redis, self.clock)
+        self.draining = False
+        self._tasks: list[asyncio.Task[Any]] = []
+        self.ctx: Ctx
+        self.rest: RestServer
+        self._wire()
+
+    def _wire(self) -> None:
+        settings = self.settings
+        self.presence = NodePresence(
+            settings.presence,
+            node_id=self.node_id,
+            tell=lambda message: self.broker.tell_nodes(message),
+            tell_watchers=self._tell_watchers,
+            link_is_well=lambda: not self.broker.degraded,
+            wall=lambda: self.clock.now().timestamp(),
+        )
+        ctx_parts: dict[str, Any] = {
+            "db": self.db,
+            "groups": self.groups,
+            "presence": self.presence,
+            "limiter": self.limiter,
+            "clock": self.clock,
+            "ids": self.ids,
+            "settings": settings,
+        }
+        # The backend needs a Ctx, the broker the edge's hub, the Ctx the broker: so the broker comes last.
+        self.backend = RoomsBackend(Ctx(NOBODY, broker=None, **ctx_parts))  # type: ignore[arg-type]
+        self.edge = Edge(
+            settings=settings,
+            node_id=self.node_id,
+            clock=self.clock,
+            ids=self.ids,
+            stats=self.stats,
+            backend=self.backend,
+            commands=catalog.COMMANDS,
+            make_ctx=self._make_ctx,
+        )
+        self.feed = FeedReader(self.edge, self.db, settings.fanout.sweep_s)
+        self.broker = NodeBroker(
+            settings,
+            node_id=self.node_id,
+            reader=PostgresLog(self.db),
+            sink=self.edge.hub,
+            on_feed=self.feed.look,
+            on_node=self.presence.heard,
+            presence_version=lambda: self.presence.version,
+            on_up=lambda: None,
+        )
+        self.ctx = Ctx(NOBODY, broker=self.broker, **ctx_parts)
+        self.backend.use(self.ctx)
+        self.groups.ctx = self.ctx
+        self.edge.attach(self.broker, self.presence, self.feed)
+        self.listener = Listener(self.edge, lambda: self.rest())
+        self.runner = Runner(self.db, self.ctx, JOBS)
+
+    def _make_ctx(self, actor: Actor, origin: str, address: str) -> Ctx:
+        return replace(self.ctx, actor=actor, origin=origin, address=address)
+
+    def _tell_watchers(self, ids: Iterable[str], user_id: str, status: str, since: float | None) -> None:
+        frame = self.backend.presence(user_id, status, since)
+        for connection_id in ids:
+            connection = self.edge.by_id.get(connection_id)
+            if connection is not None:
+                connection.write(frame)
+
+    # ------------------------------------------------------------------ life
+
+    async def open(self, host: str, port: int) -> None:
+        """Connect, start the tasks, listen. Raises StoreUnavailable, OSError."""
+        await self.db.open()
+        await self.feed.start()
+        await self.broker.open()
+        app = build(
+            Parts(
+                settings=self.settings,
+                routes=catalog.ROUTES,
+                stats=self.stats,
+                make_ctx=self._make_ctx,
+                authenticate=self.backend.authenticate,
+                require_live=self.backend.require_live,
+                readiness=self.readiness,
+                openapi=openapi.document(catalog.ROUTES),
+                asyncapi=asyncapi.document(catalog.COMMANDS, catalog.EVENTS),
+            )
+        )
+        self.rest = await protocol_factory(app, drain_s=self.settings.server.drain_s)
+        self._watch_gauges()
+        self._tasks = [
+            asyncio.create_task(self.feed.follow_forever(), name="node feed"),
+            asyncio.create_task(self.edge.heart.beat_forever(), name="heartbeats"),
+            asyncio.create_task(self.presence.tick_forever(), name="presence"),
+            asyncio.create_task(metrics.tick(self.stats), name="metrics"),
+        ]
+        self.runner.start()
+        await self.listener.open(host, port)
+
+    def _watch_gauges(self) -> None:
+        watch = self.stats.watch
+        watch("sockets", lambda: len(self.edge.by_id))
+        watch("queue_bytes", lambda: self.edge.queue_bytes)
+        watch("batch_waiting", lambda: self.groups.waiting)
+        watch("redis_up", lambda: 0 if self.broker.degraded else 1)
+        watch("degraded", lambda: 1 if self.broker.degraded else 0)
+        watch("draining", lambda: 1 if self.draining else 0)
+        watch("db_pool_size", lambda: self.db.size[0])
+        watch("db_pool_idle", lambda: self.db.size[1])
+        watch("inflight_commands", lambda: sum(c.inflight for c in self.edge.connections))
+
+    async def readiness(self) -> Readiness:
+        """What is missing for taking traffic, and what is worked without."""
+        missing = ["not draining"] if self.draining else []
+        state = await migrations.state(self.db)
+        if state is not None:
+            missing.append(state)
+        return Readiness(missing=missing, degraded=["redis"] if self.broker.degraded else [])
+
+    @property
+    def watched(self) -> list[asyncio.Task[Any]]:
+        """Tasks without which the node is no node."""
+        return [*self._tasks, *self.broker.tasks]
+
+    async def drain(self) -> None:
+        """Take no new connections, finish what is at work, send the sockets elsewhere."""
+        self.draining = True
+        self.listener.close()
+        within = self.settings.server.drain_s
+        await self.groups.drain(within / 2)
+        try:
+            await self.edge.drain(within / 2)
+        except TimeoutError:
+            for connection in list(self.edge.connections):
+                connection.abort()
+
+    async def close(self) -> None:
+        """End everything, in reverse."""
+        self.listener.close()
+        for connection in list(self.edge.connections):
+            connection.abort()
+        await asyncio.sleep(0)
+        await self.rest.close()
+        await self.runner.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks, timeout=2)
+        await self.groups.drain(2)
+        await self.broker.close()
+        await self.limiter.close()
+        await self.db.close()
+
+
+async def run_worker(
+    settings: Settings, *, worker: int, port: int, ready: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or SIGINT, then drain. Raises what keeps it from starting, or what ended it."""
+    logs.setup(settings.log, worker=worker)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    node = Node(settings)
+    await node.open(settings.server.host, port)
+    ready()
+    stopping = asyncio.create_task(stop.wait(), name="stop signal")
+    try:
+        done, _ = await asyncio.wait([stopping, *node.watched], return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            log.error("%s has ended: the worker cannot go on", task.get_name(), exc_info=task.exception())
+        await node.drain()
+    finally:
+        stopping.cancel()
+        await node.close()
+    if done - {stopping}:
+        raise RuntimeError("a task that must not end has ended")

@@ -1,0 +1,36 @@
+"""The list of features, by hand, and what they declare, joined. A new room is one line in ROOMS."""
+
+import inspect
+from types import ModuleType
+
+import msgspec
+
+from chatd.core.declarations import Command, Job, Route
+from chatd.features.accounts import api as accounts
+from chatd.features.accounts import jobs as accounts_jobs
+from chatd.features.chats import api as chats
+from chatd.features.chats import contract as chats_contract
+from chatd.features.messages import api as messages
+from chatd.features.messages import contract as messages_contract
+from chatd.features.presence import api as presence
+from chatd.features.presence import contract as presence_contract
+from chatd.features.presence import jobs as presence_jobs
+from chatd.wire.frames import Event
+
+ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence)
+_WITH_EVENTS: tuple[ModuleType, ...] = (chats_contract, messages_contract, presence_contract)
+_WITH_JOBS: tuple[ModuleType, ...] = (accounts_jobs, presence_jobs)
+
+
+def _events(contract: ModuleType) -> list[type[msgspec.Struct]]:
+    """The events that a room's contract defines."""
+    found = [kind for _, kind in inspect.getmembers(contract, inspect.isclass) if issubclass(kind, Event)]
+    return [kind for kind in found if kind.__module__ == contract.__name__]
+
+
+ROUTES: tuple[Route, ...] = tuple(route for room in ROOMS for route in room.ROUTES)
+COMMANDS: tuple[Command, ...] = tuple(command for room in ROOMS for command in room.COMMANDS)
+JOBS: tuple[Job, ...] = tuple(job for jobs in _WITH_JOBS for job in jobs.JOBS)
+EVENTS: tuple[type[msgspec.Struct], ...] = tuple(
+    event for contract in _WITH_EVENTS for event in _events(contract)
+)

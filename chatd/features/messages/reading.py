@@ -1,0 +1,294 @@
+"""Reading the log: history for people, replay for sockets that come back, healing for nodes.
+
+Replay merges the two log tables by seq and shows each message as it is now: who replays an edit that was
+edited again, or a message that was deleted since, sees the last word at every place it appears.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from chatd.core.context import Addressed, Ctx, Database, Queries
+from chatd.core.declarations import Batch
+from chatd.core.ids import ChatId, UserId
+from chatd.features.chats import service as chats
+from chatd.features.chats.contract import Message, MessageNew
+from chatd.features.messages import store
+from chatd.features.messages.contract import (
+    ChatReset,
+    Delivery,
+    History,
+    HistoryQuery,
+    MessageDelete,
+    MessageUpdate,
+    MessageWithDelivery,
+    Moderation,
+    Paging,
+)
+from chatd.features.messages.receipts import read_frame, received_frame
+from chatd.realtime.streams import Found, Head, Missing
+from chatd.wire import codec
+
+#: A watermark and a message travel apart: marks this much older than the last event seen are sent again.
+MARK_SLACK_S = 60.0
+READ_BY_SHOWN = 100
+
+
+# ---------------------------------------------------------------------------------------------- history
+
+
+async def history(ctx: Ctx, chat_id: ChatId, query: HistoryQuery) -> History:
+    """A page of messages, newest first, with their delivery. Raises ChatNotFound."""
+    await chats.require_seat(ctx.db, chat_id, ctx.actor.user_id)
+    rows = await store.page(
+        ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1
+    )
+    more, rows = len(rows) > query.limit, rows[: query.limit]
+    messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
+    progress = await store.progress(ctx.db, chat_id, rows[-1].seq) if rows else []
+    return History(
+        messages=[_with_delivery(messages[row.id], progress) for row in rows],
+        paging=Paging(
+            next_before=rows[-1].sent_at if more else None, next_before_seq=rows[-1].seq if more else None
+        ),
+    )
+
+
+def _with_delivery(message: Message, progress: Sequence[store.Progress]) -> MessageWithDelivery:
+    others = [p for p in progress if p.user_id != message.sender_id]
+    read_by = [p.user_id for p in others if p.read_seq >= message.seq]
+    received = bool(read_by) or any(p.received_seq >= message.seq for p in others)
+    delivery = Delivery(
+        status="read" if read_by else "delivered" if received else "sent",
+        read_by=read_by[:READ_BY_SHOWN],
+        read_count=len(read_by),
+    )
+    fields = {name: getattr(message, name) for name in Message.__struct_fields__}
+    return MessageWithDelivery(**fields, delivery=delivery)
+
+
+# ----------------------------------------------------------------------------------------------- replay
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """What a socket has missed of a chat: everything after ``after`` up to ``head``."""
+
+    chat_id: ChatId
+    after: int
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayAsk:
+    """One socket's wants."""
+
+    user_id: UserId
+    wants: tuple[Want, ...]
+
+
+async def _replay(ctx: Ctx, asks: list[ReplayAsk]) -> Sequence[list[bytes] | Exception]:
+    """The frames for each ask: per chat its missed events (or chat.reset), then the watermarks that may
+    have moved. What many sockets miss alike is read and encoded once."""
+    limit = ctx.settings.messages.replay_limit
+    wants = {want for ask in asks for want in ask.wants}
+    short = [w for w in wants if 0 < w.head - w.after <= limit]
+    # A client that is ahead of the log saw a log that is gone (a restored database): it starts anew too.
+    long = [w for w in wants if w.head - w.after > limit or w.after > w.head]
+    frames: dict[Want, list[bytes]] = {want: [] for want in wants}
+    for want, found in (await _events(ctx.db, short, limit)).items():
+        frames[want] = [frame for _, frame in found]
+    for want in long:
+        frames[want] = [await _reset(ctx, want)]
+    marks = await _marks_since(ctx.db, wants)
+    spoken = set(await store.spoken_in(ctx.db, *_pairs(asks))) if any(marks.values()) else set()
+    return [_assemble(ask, frames, marks, spoken) for ask in asks]
+
+
+def _pairs(asks: Iterable[ReplayAsk]) -> tuple[list[str], list[str]]:
+    pairs = [(want.chat_id, ask.user_id) for ask in asks for want in ask.wants]
+    return [chat for chat, _ in pairs], [user for _, user in pairs]
+
+
+def _assemble(
+    ask: ReplayAsk,
+    frames: dict[Want, list[bytes]],
+    marks: dict[Want, list[store.Watermark]],
+    spoken: set[store.Spoken],
+) -> list[bytes]:
+    out: list[bytes] = []
+    for want in ask.wants:
+        out += frames[want]
+        own = store.Spoken(want.chat_id, ask.user_id) in spoken
+        for mark in marks.get(want, ()):
+            out += [frame.frame for frame in _mark_frames(mark, received=own)]
+    return out
+
+
+async def _reset(ctx: Ctx, want: Want) -> bytes:
+    rows = await store.page(
+        ctx.db, want.chat_id, None, want.head + 1, None, ctx.settings.messages.reset_messages
+    )
+    messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
+    event = ChatReset(
+        chat_id=want.chat_id, head_seq=want.head, messages=[messages[row.id] for row in rows]
+    )
+    return codec.frame(event)
+
+
+async def _events(q: Queries, wants: Sequence[Want], limit: int) -> dict[Want, list[tuple[int, bytes]]]:
+    """(seq, frame) for each want, in order; at least its first ``limit``."""
+    found: dict[Want, list[tuple[int, bytes]]] = {want: [] for want in wants}
+    spans = _spans(wants, 2 * limit)
+    if not spans:
+        return found
+    rows = await store.events(
+        q,
+        [members[0].chat_id for members in spans],
+        [members[0].after for members in spans],
+        [max(want.head for want in members) for members in spans],
+        2 * limit,
+    )
+    messages = await chats.messages_by_ids(q, list({row.message_id for row in rows}))
+    for row in rows:
+        frame = event_frame(row, messages)
+        for want in spans[row.span - 1]:
+            if want.after < row.seq <= want.head:
+                found[want].append((row.seq, frame))
+    return found
+
+
+def _spans(wants: Iterable[Want], longest: int) -> list[list[Want]]:
+    """Wants of one chat that lie together, each span read once; none longer than ``longest`` events but
+    for a want that is so by itself."""
+    spans: list[list[Want]] = []
+    for want in sorted(wants, key=lambda w: (w.chat_id, w.after, w.head)):
+        span = spans[-1] if spans else None
+        if span and span[0].chat_id == want.chat_id and want.head - span[0].after <= longest:
+            # The first may itself be longer than the bound; then nobody joins it.
+            if span[0].head - span[0].after <= longest:
+                span.append(want)
+                continue
+        spans.append([want])
+    return spans
+
+
+def event_frame(row: store.EventRow, messages: dict[str, Message]) -> bytes:
+    """The frame of one place in the log."""
+    match row.kind:
+        case "new":
+            return codec.frame(
+                MessageNew(chat_id=row.chat_id, seq=row.seq, message=messages[row.message_id])
+            )
+        case "update":
+            return codec.frame(
+                MessageUpdate(chat_id=row.chat_id, seq=row.seq, message=messages[row.message_id])
+            )
+        case "delete":
+            return codec.frame(
+                MessageDelete(
+                    chat_id=row.chat_id, seq=row.seq, message_id=row.message_id, deleted_by=row.actor_id or ""
+                )
+            )
+        case _:
+            detail = row.detail or {}
+            return codec.frame(
+                Moderation(
+                    chat_id=row.chat_id,
+                    seq=row.seq,
+                    message_id=row.message_id,
+                    action=detail.get("action", ""),
+                    reason=detail.get("reason"),
+                )
+            )
+
+
+async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[Want, list[store.Watermark]]:
+    ordered = list(wants)
+    lowest: dict[str, int] = {}
+    for want in ordered:
+        lowest[want.chat_id] = min(want.after, lowest.get(want.chat_id, want.after))
+    rows = await store.marks_since_event(q, list(lowest), list(lowest.values()), MARK_SLACK_S)
+    by_chat: dict[str, list[store.Watermark]] = {}
+    for row in rows:
+        by_chat.setdefault(row.chat_id, []).append(row)
+    return {want: by_chat.get(want.chat_id, []) for want in ordered}
+
+
+def _mark_frames(mark: store.Watermark, *, received: bool, after: int = -1) -> list[Addressed]:
+    frames = []
+    if mark.read_message_id is not None and mark.read_at is not None and mark.read_version > after:
+        frames.append(
+            read_frame(mark.chat_id, mark.user_id, mark.read_message_id, mark.read_seq, mark.read_at)
+        )
+    if (
+        received
+        and mark.received_message_id is not None
+        and mark.received_at is not None
+        and mark.received_version > after
+        and mark.received_seq > mark.read_seq
+    ):
+        frames.append(
+            received_frame(
+                mark.chat_id, mark.user_id, mark.received_message_id, mark.received_seq, mark.received_at, None
+            )
+        )
+    return frames
+
+
+REPLAY: Batch[ReplayAsk, list[bytes]] = Batch("replay", _replay, max_batch=200)
+
+
+async def sync(ctx: Ctx, chat_id: ChatId, after_seq: int, limit: int) -> tuple[list[bytes], int]:
+    """Up to ``limit`` durable events after a seq, as frames, and the chat's head. Raises ChatNotFound."""
+    seat = await chats.require_seat(ctx.db, chat_id, ctx.actor.user_id)
+    want = Want(chat_id, after_seq, seat.head_seq)
+    found = await _events(ctx.db, [want], limit)
+    return [frame for _, frame in found[want][:limit]], seat.head_seq
+
+
+# ---------------------------------------------------------------------------------------------- healing
+
+
+class PostgresLog:
+    """The log as nodes heal from it (realtime.streams.LogReader)."""
+
+    PORTION = 500
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def heads(self, chat_ids: Sequence[str]) -> list[Head]:
+        """How far these chats are."""
+        rows = await store.heads(self._db, chat_ids)
+        return [Head(row.chat_id, row.seq, row.receipt_seq) for row in rows]
+
+    async def missing(self, wanted: Sequence[Missing]) -> list[Found]:
+        """What came after, in portions of 500 events a chat."""
+        # The heads first: marks that move while we read are left for the next portion, not lost.
+        heads = {head.chat_id: head for head in await self.heads([w.chat_id for w in wanted])}
+        wants = [
+            Want(w.chat_id, w.seq, min(heads[w.chat_id].seq, w.seq + self.PORTION))
+            for w in wanted
+            if w.chat_id in heads and heads[w.chat_id].seq > w.seq
+        ]
+        events = {want.chat_id: found for want, found in (await _events(self._db, wants, self.PORTION)).items()}
+        behind = [w for w in wanted if w.chat_id in heads and heads[w.chat_id].receipt_seq > w.receipt_seq]
+        marks = await self._marks(behind)
+        found = []
+        for w in wanted:
+            if w.chat_id in heads:
+                frames = [frame for _, frame in events.get(w.chat_id, [])]
+                version = heads[w.chat_id].receipt_seq
+                found.append(Found(w.chat_id, w.seq + 1, frames, version, marks.get(w.chat_id, [])))
+        return found
+
+    async def _marks(self, behind: Sequence[Missing]) -> dict[str, list[Addressed]]:
+        if not behind:
+            return {}
+        since = {w.chat_id: w.receipt_seq for w in behind}
+        frames: dict[str, list[Addressed]] = {}
+        for mark in await store.marks_after(self._db, list(since), list(since.values())):
+            frames.setdefault(mark.chat_id, []).extend(
+                _mark_frames(mark, received=True, after=since[mark.chat_id])
+            )
+        return frames

@@ -1,0 +1,125 @@
+"""What may become of a message: edit, deletion, reactions. Each takes the chat's next seq.
+
+All hold the chat's row from the first statement on, so that seq has no holes and rules see the truth.
+"""
+
+import msgspec
+
+from chatd.core.context import Ctx, Tx
+from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted
+from chatd.core.ids import ChatId, MessageId
+from chatd.features.chats import service as chats
+from chatd.features.chats.contract import Message, Seat, TextContent
+from chatd.features.messages import store
+from chatd.features.messages.contract import MessageDelete, MessageUpdate
+from chatd.features.messages.sending import require_sayable
+from chatd.wire import codec
+
+#: Different emoji on one message; what more would be is noise, and a message must stay one frame.
+MAX_EMOJI = 50
+
+
+async def edit(ctx: Ctx, chat_id: ChatId, message_id: MessageId, content: TextContent) -> Message:
+    """Replace what one's own message says, within ``messages.edit_window_s``.
+
+    Saying the same again changes nothing. Raises ChatNotFound, MessageNotFound, Forbidden (another's
+    message, or too late), Conflict (deleted), Muted.
+    """
+    require_sayable(content)
+    text = msgspec.json.encode(content).decode()
+    async with ctx.db.transaction() as tx:
+        await _require_voice(tx, ctx, chat_id)
+        target = await _target(tx, chat_id, message_id, text)
+        if target.is_system or target.sender_id != ctx.actor.user_id:
+            raise Forbidden("Only its sender may edit a message")
+        if target.deleted:
+            raise Conflict("This message was deleted")
+        window = ctx.settings.messages.edit_window_s
+        if window and target.age_s > window:
+            raise Forbidden(f"A message may be edited for {window} seconds")
+        if target.same_content:
+            return await _present(tx, message_id)
+        await store.set_content(tx, message_id, text)
+        return await _updated(tx, ctx, chat_id, message_id)
+
+
+async def delete(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> None:
+    """Leave a tombstone: as the sender, or as a moderator of the chat. Deleting twice changes nothing.
+
+    Raises ChatNotFound, MessageNotFound, Forbidden.
+    """
+    async with ctx.db.transaction() as tx:
+        seat = await chats.lock_seat(tx, chat_id, ctx.actor.user_id)
+        target = await _target(tx, chat_id, message_id, None)
+        own = target.sender_id == ctx.actor.user_id and not target.is_system
+        if not own and (seat.role not in ("owner", "moderator") or target.is_system):
+            raise Forbidden("Only its sender or a moderator may delete a message")
+        if target.deleted:
+            return
+        await store.bury(tx, message_id, ctx.actor.user_id)
+        await store.drop_reactions(tx, message_id)
+        seq = await store.append_event(tx, chat_id, "delete", message_id, ctx.actor.user_id)
+        event = MessageDelete(
+            chat_id=chat_id, seq=seq, message_id=message_id, deleted_by=ctx.actor.user_id
+        )
+        tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])
+
+
+async def react(ctx: Ctx, chat_id: ChatId, message_id: MessageId, emoji: str) -> Message:
+    """Give an emoji; giving it twice changes nothing.
+
+    Raises ChatNotFound, MessageNotFound, Conflict (deleted, or too many different ones), Muted, Forbidden.
+    """
+    async with ctx.db.transaction() as tx:
+        await _require_voice(tx, ctx, chat_id)
+        target = await _target(tx, chat_id, message_id, None)
+        if target.deleted:
+            raise Conflict("This message was deleted")
+        if not await store.add_reaction(tx, message_id, emoji, ctx.actor.user_id, MAX_EMOJI):
+            if not await store.has_reaction(tx, message_id, emoji, ctx.actor.user_id):
+                raise Conflict(f"A message takes at most {MAX_EMOJI} different emoji")
+            return await _present(tx, message_id)
+        return await _updated(tx, ctx, chat_id, message_id)
+
+
+async def unreact(ctx: Ctx, chat_id: ChatId, message_id: MessageId, emoji: str) -> Message:
+    """Take an emoji back; taking back what is not there changes nothing.
+
+    Raises ChatNotFound, MessageNotFound, Muted, Forbidden.
+    """
+    async with ctx.db.transaction() as tx:
+        await _require_voice(tx, ctx, chat_id)
+        await _target(tx, chat_id, message_id, None)
+        if not await store.remove_reaction(tx, message_id, emoji, ctx.actor.user_id):
+            return await _present(tx, message_id)
+        return await _updated(tx, ctx, chat_id, message_id)
+
+
+async def _require_voice(tx: Tx, ctx: Ctx, chat_id: ChatId) -> Seat:
+    """The actor's seat, in a chat where it may speak now; locks the chat's row."""
+    seat = await chats.lock_seat(tx, chat_id, ctx.actor.user_id)
+    if seat.read_only:
+        raise Forbidden("This chat is read-only")
+    if seat.muted_until is not None and seat.muted_until > ctx.clock.now():
+        raise Muted()
+    return seat
+
+
+async def _target(tx: Tx, chat_id: ChatId, message_id: MessageId, content: str | None) -> store.Target:
+    target = await store.find_target(tx, chat_id, message_id, content)
+    if target is None:
+        raise MessageNotFound()
+    return target
+
+
+async def _present(tx: Tx, message_id: MessageId) -> Message:
+    return (await chats.messages_by_ids(tx, [message_id]))[message_id]
+
+
+async def _updated(tx: Tx, ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
+    """Take a seq for the change and tell the chat the message's present state."""
+    seq = await store.append_event(tx, chat_id, "update", message_id, ctx.actor.user_id)
+    message = await _present(tx, message_id)
+    event = MessageUpdate(chat_id=chat_id, seq=seq, message=message)
+    tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])
+    return message

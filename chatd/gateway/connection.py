@@ -1,0 +1,302 @@
+"""One socket: bytes in, bytes out. ``websockets``' Sans-I/O protocol inside an asyncio.Protocol; one callback
+a read, no task, queue or lock a socket. Work that must wait runs as a task that this connection owns.
+"""
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+from websockets.exceptions import ProtocolError
+from websockets.frames import Close, Frame, Opcode
+from websockets.http11 import Request
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from chatd.core.context import Ctx
+from chatd.gateway.session import Phase, Rates
+from chatd.wire.frames import CloseCode, ErrorFrame
+
+if TYPE_CHECKING:
+    from chatd.gateway.edge import Edge
+
+log = logging.getLogger("chatd.gateway.connection")
+_quiet = logging.getLogger("chatd.gateway.websockets")
+_quiet.setLevel(logging.ERROR)
+
+_TEXT, _BINARY, _CONT, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.CLOSE
+
+
+class _ServerProtocol(ServerProtocol):
+    """The library's protocol, but failures close with the codes of protocol.md."""
+
+    _CODES = {1002: CloseCode.BROKEN, 1007: CloseCode.BROKEN, 1009: CloseCode.TOO_LARGE}  # noqa: RUF012
+
+    def fail(self, code: int, reason: str = "") -> None:
+        super().fail(self._CODES.get(int(code), code), reason[:100])
+
+
+class Connection(asyncio.Protocol):
+    """A WebSocket from its upgrade request to its end."""
+
+    __slots__ = (
+        "__weakref__",
+        "address",
+        "backlog",
+        "ctx",
+        "deflates",
+        "drained",
+        "edge",
+        "expires_at",
+        "fragments",
+        "heard",
+        "id",
+        "inflight",
+        "missed",
+        "paused_reading",
+        "phase",
+        "rates",
+        "recheck",
+        "rooms",
+        "scope",
+        "slow",
+        "tasks",
+        "timer",
+        "token",
+        "transport",
+        "user_id",
+        "ws",
+    )
+
+    def __init__(self, edge: "Edge", scope: str | None, token: str | None, address: str) -> None:
+        self.edge = edge
+        self.scope = scope  # the one chat of /chats/{chat_id}
+        self.token = token
+        self.address = address
+        self.id = ""
+        self.user_id = ""
+        self.ctx: Ctx | None = None
+        self.phase = Phase.HANDSHAKE
+        self.rates = Rates()
+        self.rooms: set[str] = set()
+        self.tasks: set[asyncio.Task[Any]] | None = None
+        self.recheck: set[str] | None = None  # chats whose membership changed while this was opening
+        self.inflight = 0
+        self.backlog: list[bytes] | None = None
+        self.fragments: list[bytes] | None = None
+        self.heard = True
+        self.missed = 0
+        self.slow = False
+        self.deflates = False
+        self.paused_reading = False
+        self.drained: asyncio.Future[None] | None = None
+        self.expires_at = 0.0
+        self.timer: asyncio.TimerHandle | None = None
+        self.transport: Any = None
+        self.ws: Any = None
+
+    # ------------------------------------------------------------- transport
+
+    def connection_made(self, transport: Any) -> None:
+        """The first request has shown that this is a WebSocket."""
+        self.transport = transport
+        socket = self.edge.settings.socket
+        transport.set_write_buffer_limits(
+            high=socket.ephemeral_mark_bytes, low=socket.ephemeral_mark_bytes // 4
+        )
+        self.ws = _ServerProtocol(
+            extensions=self.edge.extensions,
+            subprotocols=self.edge.subprotocols,
+            select_subprotocol=_echo_known,
+            max_size=socket.max_frame_bytes,
+            logger=_quiet,
+        )
+        self.timer = asyncio.get_running_loop().call_later(socket.init_timeout_s, self._late)
+        self.edge.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """One read: parse it all, answer what can be answered."""
+        self.heard = True
+        self.edge.stats.bytes_in += len(data)
+        ws = self.ws
+        try:
+            ws.receive_data(data)
+        except (ProtocolError, AssertionError, EOFError):  # data after its end
+            return
+        for event in ws.events_received():
+            if type(event) is Frame:
+                self._frame(event)
+            elif isinstance(event, Request):
+                self._upgrade(event)
+        self._send_pending()
+
+    def eof_received(self) -> bool:
+        """The client has closed its half: so do we."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone, for whatever reason."""
+        self.phase = Phase.CLOSING
+        self.ws.state = State.CLOSED
+        if self.timer is not None:
+            self.timer.cancel()
+        for task in list(self.tasks or ()):
+            if not task.done():
+                task.cancel()
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+        self.edge.lost(self)
+
+    def pause_writing(self) -> None:
+        """The buffer is past the mark: this socket is a slow consumer for now."""
+        self.slow = True
+        # Not at once: the hub may be iterating over the room that this write came from.
+        asyncio.get_running_loop().call_soon(self.edge.hub.slowed, self)
+
+    def resume_writing(self) -> None:
+        """The buffer has drained."""
+        self.slow = False
+        asyncio.get_running_loop().call_soon(self.edge.hub.recovered, self)
+        if self.drained is not None and not self.drained.done():
+            self.drained.set_result(None)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return 0 if self.transport is None else int(self.transport.get_write_buffer_size())
+
+    # --------------------------------------------------------------- writing
+
+    def write(self, frames: bytes) -> None:
+        """Finished frames, now; nothing once the close frame is out."""
+        if self.ws.state is State.OPEN:
+            self.transport.write(frames)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """End the socket with a code, and soon by force where the client does not answer."""
+        if self.phase is Phase.HANDSHAKE:
+            self.transport.close()
+            return
+        if self.ws.state is not State.OPEN:
+            return
+        self.phase = Phase.CLOSING
+        self.edge.stats.closes[code] += 1
+        self.edge.leave_all(self)
+        self.ws.fail(code, reason) if self.slow else self.ws.send_close(code, reason)
+        self._send_pending()
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = asyncio.get_running_loop().call_later(self.edge.CLOSE_WAIT_S, self.abort)
+
+    def abort(self) -> None:
+        """End it without waiting for anything."""
+        if self.transport is not None:
+            self.transport.abort()
+
+    async def until_drained(self, timeout_s: float) -> None:
+        """Wait until the client has taken most of what was written. Raises TimeoutError."""
+        if not self.slow:
+            return
+        if self.drained is None or self.drained.done():
+            self.drained = asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(timeout_s):
+            await asyncio.shield(self.drained)
+
+    def _send_pending(self) -> None:
+        for chunk in self.ws.data_to_send():
+            if chunk:
+                self.transport.write(chunk)
+            else:
+                self.transport.close()
+
+    def _late(self) -> None:
+        self.timer = None
+        self.close(CloseCode.TIMEOUT, "no connection.init in time")
+
+    # --------------------------------------------------------------- reading
+
+    def _upgrade(self, request: Request) -> None:
+        response = self.ws.accept(request)
+        response.headers["X-Chatd-Node"] = self.edge.node_id
+        self.ws.send_response(response)
+        if self.ws.state is State.OPEN:
+            self.phase = Phase.INIT
+            self.deflates = bool(self.ws.extensions)
+
+    def _frame(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is _TEXT and frame.fin:
+            self.text(frame.data)
+        elif opcode is _TEXT:
+            self.fragments = [bytes(frame.data)]
+        elif opcode is _CONT and self.fragments is not None:
+            self.fragments.append(bytes(frame.data))
+            if frame.fin:
+                parts, self.fragments = self.fragments, None
+                self.text(b"".join(parts))
+        elif opcode is _BINARY or opcode is _CONT:
+            if frame.fin:
+                self.edge.dispatch.not_a_command(self)
+        elif opcode is _CLOSE:
+            self.phase = Phase.CLOSING
+
+    def text(self, data: Any) -> None:
+        """A whole text message."""
+        self.edge.stats.frames_in += 1
+        phase = self.phase
+        if phase is Phase.OPEN:
+            self.edge.dispatch.command(self, data)
+        elif phase is Phase.INIT:
+            self.edge.dispatch.first(self, data)
+        elif phase is Phase.OPENING:
+            # A client may go on talking before it has its connection.ready; reading is paused, so this
+            # is bounded by one read.
+            if self.backlog is None:
+                self.backlog = []
+            self.backlog.append(bytes(data))
+
+    def pause_reading(self) -> None:
+        """Take no more bytes until ``resume_reading``: back-pressure for who sends too much."""
+        if not self.paused_reading and not self.transport.is_closing():
+            self.paused_reading = True
+            self.transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take bytes again."""
+        if self.paused_reading and not self.transport.is_closing():
+            self.paused_reading = False
+            self.transport.resume_reading()
+
+    def work_on_backlog(self) -> None:
+        """What was said while the socket was opening."""
+        backlog, self.backlog = self.backlog, None
+        for data in backlog or ():
+            self.text(data)
+        self.resume_reading()
+
+    def own(self, task: asyncio.Task[Any]) -> None:
+        """This task ends with the connection."""
+        if self.tasks is None:
+            self.tasks = set()
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def answer(self, error: ErrorFrame) -> None:
+        """One command failed."""
+        self.write(self.edge.encode(error))
+
+    @property
+    def close_code(self) -> int | None:
+        """What the client closed with, where it did."""
+        received: Close | None = self.ws.close_rcvd
+        return None if received is None else received.code
+
+
+def _echo_known(protocol: ServerProtocol, subprotocols: Any) -> Any:
+    """``chatd.v1`` is echoed if offered; a client that offers others or none is served all the same."""
+    return "chatd.v1" if "chatd.v1" in subprotocols else None
+
+
+def now() -> float:
+    """Monotonic seconds for rates and latencies."""
+    return time.monotonic()

@@ -1,0 +1,235 @@
+"""Command type -> handler; result -> answer; error -> frame."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from chatd.core.declarations import Command as Declaration
+from chatd.core.errors import (
+    AppError,
+    BadFrame,
+    ChatNotFound,
+    Conflict,
+    Internal,
+    RateLimited,
+    Unauthenticated,
+    UnknownType,
+    ValidationFailed,
+)
+from chatd.core.metrics import ACK_LATENCY, Sampled
+from chatd.core.pending import Pending
+from chatd.gateway.connection import now
+from chatd.gateway.session import Phase
+from chatd.wire import codec
+from chatd.wire.frames import (
+    Ack,
+    AuthRefresh,
+    ChatCommand,
+    CloseCode,
+    Command,
+    ConnectionInit,
+    ErrorFrame,
+    Ping,
+    Pong,
+)
+
+if TYPE_CHECKING:
+    from chatd.gateway.connection import Connection
+    from chatd.gateway.edge import Edge
+
+log = logging.getLogger("chatd.gateway.dispatch")
+
+_ack_latency = Sampled(ACK_LATENCY, every=8)
+
+
+class Dispatch:
+    """The command table of a node."""
+
+    SLOW_REPLY_S = 30.0  # how long a reply waits for a reader that does not read
+
+    def __init__(self, edge: "Edge", commands: Sequence[Declaration]) -> None:
+        self._edge = edge
+        self._table: dict[type, Declaration] = {command.struct: command for command in commands}
+        structs: list[Any] = [*self._table, ConnectionInit, AuthRefresh, Ping]
+        self._decode = codec.CommandDecoder(structs)
+        self._bare_ack = codec.frame(Ack())
+
+    # ---------------------------------------------------------------- frames
+
+    def first(self, connection: "Connection", data: Any) -> None:
+        """The first frame must be connection.init."""
+        try:
+            command = self._decode(data)
+        except codec.Refusal as refusal:
+            self._refuse(connection, refusal)
+            return
+        if not isinstance(command, ConnectionInit):
+            self.fail(connection, Unauthenticated("The first frame must be connection.init"), command)
+            connection.close(CloseCode.UNAUTHENTICATED, "connection.init comes first")
+            return
+        connection.phase = Phase.OPENING
+        connection.pause_reading()
+        connection.own(asyncio.create_task(self._edge.opening.open(connection, command), name="open socket"))
+
+    def command(self, connection: "Connection", data: Any) -> None:
+        """A frame on an open socket."""
+        try:
+            command = self._decode(data)
+        except codec.Refusal as refusal:
+            self._refuse(connection, refusal)
+            return
+        declaration = self._table.get(type(command))
+        if declaration is None:
+            self._own_command(connection, command)
+            return
+        if declaration.counted and not self._admit(connection, command):
+            return
+        if isinstance(command, ChatCommand) and not self._in_scope(connection, command):
+            return
+        started = now()
+        try:
+            result: Any = declaration.handler(connection.ctx, command)
+        except AppError as error:
+            self.fail(connection, error, command)
+            return
+        self._enter(connection)
+        if type(result) is Pending:
+            result.listen(lambda pending: self._settled(connection, declaration, command, pending, started))
+        else:
+            connection.own(
+                asyncio.create_task(self._work(connection, declaration, command, result), name=declaration.type)
+            )
+
+    def not_a_command(self, connection: "Connection") -> None:
+        """A binary message."""
+        self._refuse(connection, codec.Refusal(BadFrame("Send text frames"), None, None))
+
+    # --------------------------------------------------------------- results
+
+    def _settled(
+        self,
+        connection: "Connection",
+        declaration: Declaration,
+        command: Command,
+        pending: Pending[Any],
+        started: float,
+    ) -> None:
+        self._leave(connection)
+        try:
+            result = pending.result()
+        except AppError as error:
+            self.fail(connection, error, command)
+            return
+        if declaration.reply is not None:
+            connection.write(declaration.reply(result, UNSET if command.id is None else command.id))
+            if not declaration.counted:
+                self._edge.stats.acks += 1
+                _ack_latency.observe(now() - started)
+        elif command.id is not None:
+            connection.write(codec.frame(Ack(re=command.id)))
+
+    async def _work(
+        self, connection: "Connection", declaration: Declaration, command: Command, result: Any
+    ) -> None:
+        try:
+            value = await result
+            await connection.until_drained(self.SLOW_REPLY_S)
+            if declaration.reply is not None:
+                connection.write(declaration.reply(value, UNSET if command.id is None else command.id))
+            elif command.id is not None:
+                connection.write(codec.frame(Ack(re=command.id)))
+        except AppError as error:
+            self.fail(connection, error, command)
+        except TimeoutError:
+            self._edge.too_slow(connection)
+        except Exception:
+            log.exception("%s failed", declaration.type, extra=self._edge.log_fields(connection))
+            self.fail(connection, Internal(), command)
+        finally:
+            self._leave(connection)
+
+    def _enter(self, connection: "Connection") -> None:
+        connection.inflight += 1
+        if connection.inflight >= self._edge.settings.socket.max_inflight_commands:
+            connection.pause_reading()
+
+    def _leave(self, connection: "Connection") -> None:
+        connection.inflight -= 1
+        if connection.paused_reading and connection.phase is Phase.OPEN:
+            if connection.inflight <= self._edge.settings.socket.max_inflight_commands // 2:
+                connection.resume_reading()
+
+    # ---------------------------------------------------------- own commands
+
+    def _own_command(self, connection: "Connection", command: Command) -> None:
+        if not self._admit(connection, command):
+            return
+        if isinstance(command, Ping):
+            re = UNSET if command.id is None else command.id
+            connection.write(codec.frame(Pong(server_time=self._edge.clock.now(), re=re)))
+        elif isinstance(command, AuthRefresh):
+            self._refresh(connection, command)
+        else:
+            self.fail(connection, Conflict("This socket is open already"), command)
+
+    def _refresh(self, connection: "Connection", command: AuthRefresh) -> None:
+        try:
+            actor = self._edge.backend.authenticate(command.token)
+            if actor.user_id != connection.user_id:
+                raise Unauthenticated("This token is another user's")
+        except AppError as error:
+            self.fail(connection, error, command)
+            return
+        self._edge.opening.renew(connection, actor)
+        if command.id is not None:
+            connection.write(codec.frame(Ack(re=command.id)))
+
+    # --------------------------------------------------------------- refusals
+
+    def _admit(self, connection: "Connection", command: Command) -> bool:
+        wait = connection.rates.command(self._edge.settings.limits, now())
+        if wait:
+            self.fail(connection, RateLimited(retry_after_ms=int(wait) + 1), command)
+            return False
+        return True
+
+    def _in_scope(self, connection: "Connection", command: ChatCommand) -> bool:
+        if connection.scope is not None:
+            if not command.chat_id:
+                command.chat_id = connection.scope
+            elif command.chat_id != connection.scope:
+                self.fail(connection, ChatNotFound("This socket is for another chat"), command)
+                return False
+        elif not command.chat_id:
+            self.fail(connection, ValidationFailed.at("$.chat_id", "which chat?"), command)
+            return False
+        return True
+
+    def fail(self, connection: "Connection", error: AppError, command: Any) -> None:
+        """Answer one command with its error."""
+        self._answer(connection, error, command.id, getattr(command, "client_message_id", None))
+
+    def _refuse(self, connection: "Connection", refusal: codec.Refusal) -> None:
+        error = refusal.error if isinstance(refusal.error, AppError) else BadFrame()
+        self._answer(connection, error, refusal.re, refusal.client_message_id)
+        nothing = isinstance(error, BadFrame | UnknownType)
+        if nothing and not connection.rates.bad_frame(self._edge.settings.limits, now()):
+            connection.close(CloseCode.BROKEN, "too many bad frames")
+
+    def _answer(self, connection: "Connection", error: AppError, re: str | None, cmid: str | None) -> None:
+        self._edge.stats.errors["socket", error.code] += 1
+        connection.answer(
+            ErrorFrame(
+                code=error.code,
+                message=error.detail,
+                re=UNSET if re is None else re,
+                client_message_id=UNSET if cmid is None else cmid,
+                retry_after_ms=UNSET if error.retry_after_ms is None else error.retry_after_ms,
+                errors=list(error.errors) or UNSET,
+            )
+        )
+        if isinstance(error, RateLimited) and connection.rates.refused(self._edge.settings.limits, now()):
+            connection.close(CloseCode.FLOOD, "flooding on past the limit")

@@ -1,0 +1,130 @@
+"""The node feed: memberships, ended sessions and bans, read from PostgreSQL so that no node misses one.
+
+Redis says when to look; without it every node looks each second. Rows are asked for by transaction id from
+the last reading's xmin on, because a row of a long transaction appears later than rows with higher ids.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from chatd.core.errors import AppError
+from chatd.db import feed
+from chatd.gateway.session import Phase
+from chatd.wire.frames import CloseCode
+
+if TYPE_CHECKING:
+    from chatd.gateway.connection import Connection
+    from chatd.gateway.edge import Edge
+
+log = logging.getLogger("chatd.gateway.feed")
+
+
+class FeedReader:
+    """Follows the feed for one node. Other readers (rooms' own caches) may ``listen`` too."""
+
+    def __init__(self, edge: "Edge", db: Any, every_s: float) -> None:
+        self._edge, self._db, self._every_s = edge, db, every_s
+        self._look = asyncio.Event()
+        self._xmin: int | None = None
+        self._seen: set[int] = set()
+        self._listeners: list[Callable[[feed.Row], None]] = []
+
+    def look(self) -> None:
+        """There are new rows."""
+        self._look.set()
+
+    def listen(self, listener: Callable[[feed.Row], None]) -> None:
+        """Call this for every row, too."""
+        self._listeners.append(listener)
+
+    async def start(self) -> None:
+        """What happened before now is of no interest. Raises StoreUnavailable."""
+        self._xmin = await feed.xmin(self._db)
+
+    async def follow_forever(self) -> None:
+        """Runs until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(self._every_s):
+                    await self._look.wait()
+            except TimeoutError:
+                pass
+            self._look.clear()
+            try:
+                await self._read()
+            except AppError as error:
+                log.debug("the feed cannot be read now: %s", error.code)
+
+    async def _read(self) -> None:
+        if self._xmin is None:
+            await self.start()
+            return
+        page = await feed.read(self._db, self._xmin)
+        fresh = [row for row in page.rows if row.id not in self._seen]
+        self._seen = {row.id for row in page.rows if row.txid >= page.xmin}
+        self._xmin = page.xmin
+        for row in fresh:
+            for listener in self._listeners:
+                listener(row)
+            try:
+                await self._act(row)
+            except AppError:
+                self._seen.discard(row.id)  # read again next time
+                self._xmin = min(self._xmin, row.txid)
+                raise
+
+    async def _act(self, row: feed.Row) -> None:
+        edge = self._edge
+        if row.kind in ("chat.joined", "chat.left"):
+            self._mark_opening(row)
+        match row.kind:
+            case "chat.joined":
+                sockets = self._sockets(row)
+                if sockets and row.chat_id:
+                    await edge.opening.join(row.chat_id, sockets)
+            case "chat.left":
+                self._left(row)
+            case "chat.updated":
+                await self._updated(row)
+            case "session.ended":
+                if row.session_id:
+                    edge.close_sessions({row.session_id}, CloseCode.UNAUTHENTICATED, row.reason or "ended")
+            case "user.banned":
+                for user_id in row.user_ids:
+                    edge.close_user(user_id, CloseCode.BANNED, row.reason or "banned")
+
+    def _sockets(self, row: feed.Row) -> list["Connection"]:
+        by_user = self._edge.hub.by_user
+        return [c for user_id in row.user_ids for c in by_user.get(user_id, ()) if c.phase is Phase.OPEN]
+
+    def _mark_opening(self, row: feed.Row) -> None:
+        """A socket that is opening may have read its chats before this change: it looks again."""
+        for user_id in row.user_ids:
+            for connection in self._edge.hub.by_user.get(user_id, ()):
+                if connection.phase is Phase.OPENING and row.chat_id is not None:
+                    connection.recheck = (connection.recheck or set()) | {row.chat_id}
+
+    def _left(self, row: feed.Row) -> None:
+        edge = self._edge
+        if row.chat_id is None:
+            return
+        frame = edge.backend.left(row.chat_id, row.reason or "left")
+        for user_id in row.user_ids:
+            edge.broker.typists.heard(row.chat_id, user_id, False)
+            for connection in list(edge.hub.by_user.get(user_id, ())):
+                if edge.hub.leave(connection, row.chat_id):
+                    edge.broker.leave(row.chat_id)
+                    connection.write(frame)
+
+    async def _updated(self, row: feed.Row) -> None:
+        edge = self._edge
+        room = edge.hub.rooms.get(row.chat_id or "")
+        if room is None or row.chat_id is None:
+            return
+        sockets = list(room.everybody())
+        frames = await edge.backend.updated(row.chat_id, {c.user_id for c in sockets})
+        for connection in sockets:
+            if connection.user_id in frames:
+                connection.write(frames[connection.user_id])

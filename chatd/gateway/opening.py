@@ -1,0 +1,218 @@
+"""How a socket opens and how it comes into a chat: subscribe first, then read, then go live.
+
+Between the statement that says where a chat stands (its head H) and the moment the socket is live, events
+may pass. The socket stands in the room as ``waiting`` meanwhile, so whatever this node delivers after that
+is kept for it; whatever this node delivered before is read from the log. So: replay from ``since`` (or H)
+to ``cut``, the further of H and what was kept; then what was kept past ``cut``; then live.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from msgspec import UNSET
+
+from chatd.core.context import Actor
+from chatd.core.errors import AppError, Banned, ChatNotFound, Unauthenticated, Unavailable
+from chatd.gateway.ports import Joined, Want
+from chatd.gateway.session import Phase
+from chatd.wire import codec
+from chatd.wire.frames import ChatHead, CloseCode, ConnectionInit, ConnectionReady, SyncComplete
+
+if TYPE_CHECKING:
+    from chatd.gateway.connection import Connection
+    from chatd.gateway.edge import Edge
+
+log = logging.getLogger("chatd.gateway.opening")
+
+
+class Opening:
+    """connection.init to connection.ready, and chats that are joined later."""
+
+    DRAIN_S = 30.0  # how long a replay waits for a slow reader
+    PORTION = 65_536  # bytes of replay written before looking whether the reader reads
+
+    def __init__(self, edge: "Edge") -> None:
+        self._edge = edge
+
+    async def open(self, connection: "Connection", init: ConnectionInit) -> None:
+        """The whole of it. Errors are answered with an error frame, then the close code they carry."""
+        edge = self._edge
+        try:
+            actor = self._authenticate(connection, init)
+            connection.id = edge.ids.new("con")
+            connection.ctx = edge.make_ctx(actor, connection.id, connection.address)
+            connection.user_id = actor.user_id
+            edge.arrived(connection)
+            chats = await edge.backend.opened(actor, connection.scope)
+            if connection.scope is not None and not chats:
+                raise ChatNotFound()
+            await self._go_live(connection, init, chats)
+        except AppError as error:
+            self._refuse(connection, init, error)
+        except TimeoutError:
+            edge.too_slow(connection)
+        except Exception:
+            log.exception("a socket could not be opened", extra=edge.log_fields(connection))
+            connection.close(CloseCode.GOING_AWAY, "something went wrong on our side")
+
+    def renew(self, connection: "Connection", actor: Actor) -> None:
+        """A new token for an open socket."""
+        connection.ctx = self._edge.make_ctx(actor, connection.id, connection.address)
+        connection.expires_at = actor.expires_at
+        self._edge.heart.expires(connection)
+
+    def _authenticate(self, connection: "Connection", init: ConnectionInit) -> Actor:
+        token = init.token or connection.token
+        connection.token = None
+        if not token:
+            raise Unauthenticated("connection.init needs a token")
+        return self._edge.backend.authenticate(token)
+
+    def _refuse(self, connection: "Connection", init: ConnectionInit, error: AppError) -> None:
+        self._edge.dispatch.fail(connection, error, init)
+        match error:
+            case Unavailable():
+                connection.close(CloseCode.GOING_AWAY, "not now; come back")
+            case Banned():
+                connection.close(CloseCode.BANNED, "banned")
+            case Unauthenticated():
+                connection.close(CloseCode.UNAUTHENTICATED, error.detail)
+            case _:
+                connection.close(CloseCode.BANNED, error.code)
+
+    async def _go_live(
+        self, connection: "Connection", init: ConnectionInit, chats: list[ChatHead]
+    ) -> None:
+        edge = self._edge
+        heads = {chat.chat_id: chat.head_seq for chat in chats}
+        since = {c: seq for c, seq in (init.since or {}).items() if c in heads}
+        wants, cuts = await self._enter(connection, heads, since)
+        asked = init.since is not None
+        frames = await edge.backend.replay(connection.user_id, wants) if wants else []
+        if connection.phase is not Phase.OPENING:
+            return
+        connection.write(self._ready(connection, init, chats))
+        await self._write_paced(connection, frames)
+        if asked:
+            connection.write(codec.frame(SyncComplete()))
+        for chat_id, cut in cuts.items():
+            self._live(connection, chat_id, cut)
+        connection.phase = Phase.OPEN
+        if connection.timer is not None:
+            connection.timer.cancel()
+            connection.timer = None
+        edge.stats.sockets_opened += 1
+        edge.heart.add(connection)
+        if connection.ctx is not None:
+            self.renew(connection, connection.ctx.actor)
+        edge.presence.connected(connection.user_id, connection.id)
+        if connection.recheck:
+            connection.own(asyncio.create_task(self._recheck(connection), name="recheck memberships"))
+        connection.work_on_backlog()
+
+    async def _enter(
+        self, connection: "Connection", heads: dict[str, int], since: dict[str, int]
+    ) -> tuple[list[Want], dict[str, int]]:
+        """Into the rooms, waiting; what must be replayed, and up to where."""
+        edge = self._edge
+        # No await between the answer that named the chats and this: nothing is delivered in between.
+        waiting = {chat_id: edge.hub.enter(connection, chat_id) for chat_id in heads}
+        try:
+            await edge.broker.listen(list(heads))
+        except BaseException:
+            for chat_id in heads:
+                edge.hub.leave(connection, chat_id)
+            raise
+        if connection.phase is Phase.CLOSING:  # left its rooms while they were being opened
+            for chat_id in heads:
+                if chat_id not in connection.rooms:
+                    edge.broker.leave(chat_id)
+        wants, cuts = [], {}
+        for chat_id, head in heads.items():
+            stream = edge.broker.streams.get(chat_id)
+            position = stream.log.position if stream is not None else None
+            base = waiting[chat_id].base
+            begins = base if base is not None else (head if position is None else position)
+            cuts[chat_id] = max(head, begins)
+            after = since.get(chat_id, head)
+            if after != cuts[chat_id] or chat_id in since:
+                wants.append(Want(chat_id, after, cuts[chat_id]))
+        return wants, cuts
+
+    def _live(self, connection: "Connection", chat_id: str, cut: int) -> None:
+        stream = self._edge.broker.streams.get(chat_id)
+        position = stream.log.position if stream is not None else None
+        self._edge.hub.go_live(connection, chat_id, cut, cut if position is None else position)
+
+    def _ready(self, connection: "Connection", init: ConnectionInit, chats: list[ChatHead]) -> bytes:
+        settings = self._edge.settings.socket
+        return codec.frame(
+            ConnectionReady(
+                connection_id=connection.id,
+                user_id=connection.user_id,
+                server_time=self._edge.clock.now(),
+                heartbeat_ms=settings.heartbeat_ms,
+                max_frame_bytes=settings.max_frame_bytes,
+                chats=chats,
+                re=UNSET if init.id is None else init.id,
+            )
+        )
+
+    async def _write_paced(self, connection: "Connection", frames: list[bytes]) -> None:
+        portion: list[bytes] = []
+        size = 0
+        for frame in frames:
+            portion.append(frame)
+            size += len(frame)
+            if size >= self.PORTION:
+                connection.write(b"".join(portion))
+                portion, size = [], 0
+                await connection.until_drained(self.DRAIN_S)
+        if portion:
+            connection.write(b"".join(portion))
+
+    # ---------------------------------------------------------------- joining
+
+    async def _recheck(self, connection: "Connection") -> None:
+        """Memberships that changed while the socket was opening."""
+        edge = self._edge
+        chats, connection.recheck = connection.recheck or set(), None
+        for chat_id in chats:
+            try:
+                joined = await edge.backend.joined(chat_id, [connection.user_id])
+            except AppError:
+                connection.close(CloseCode.GOING_AWAY, "not now; come back")
+                return
+            if connection.user_id in joined:
+                await self.join(chat_id, [connection])
+            elif edge.hub.leave(connection, chat_id):
+                edge.broker.leave(chat_id)
+                connection.write(edge.backend.left(chat_id, "left"))
+
+    async def join(self, chat_id: str, connections: list["Connection"]) -> None:
+        """Users of these sockets may have come into a chat: let those in who are."""
+        edge = self._edge
+        users = {connection.user_id for connection in connections}
+        joined = await edge.backend.joined(chat_id, users)
+        entering = [c for c in connections if c.user_id in joined and self._may_enter(c, chat_id)]
+        await asyncio.gather(*(self._join(c, chat_id, joined[c.user_id]) for c in entering))
+
+    def _may_enter(self, connection: "Connection", chat_id: str) -> bool:
+        return (
+            connection.phase is Phase.OPEN
+            and chat_id not in connection.rooms
+            and connection.scope in (None, chat_id)
+        )
+
+    async def _join(self, connection: "Connection", chat_id: str, joined: Joined) -> None:
+        try:
+            _, cuts = await self._enter(connection, {chat_id: joined.head}, {chat_id: joined.after})
+            wants = [Want(chat_id, joined.after, cuts[chat_id])]
+            frames = await self._edge.backend.replay(connection.user_id, wants)
+            connection.write(joined.frame)
+            await self._write_paced(connection, frames)
+            self._live(connection, chat_id, cuts[chat_id])
+        except (AppError, TimeoutError):
+            # Half in is worse than out: the client comes back and is told everything.
+            connection.close(CloseCode.GOING_AWAY, "not now; come back")

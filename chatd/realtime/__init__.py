@@ -1,0 +1,1 @@
+"""Between nodes: chat streams that heal themselves, presence, typing, rates. Redis carries, PostgreSQL knows."""

@@ -1,0 +1,315 @@
+"""Effects on sockets, on every node.
+
+What is promised, by kind:
+
+- ``log`` and ``marks`` (committed events and watermark moves): every local socket of every node sees them
+  in order, once, whatever Redis does. Redis brings them in milliseconds; a gap or the sweep brings them
+  from PostgreSQL within 2 s where Redis does not.
+- ``feed_changed`` (memberships, ended sessions, bans): read from the node feed in PostgreSQL; Redis only
+  says when to look, and every node looks each ``sweep_s`` anyway.
+- ``ephemeral``, ``typing``, ``to_users``: at most once; lost with Redis.
+
+The local sockets get everything before Redis does. Nothing here waits: what cannot be sent is dropped
+and counted, and found again by the roads above.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from chatd.core.context import Addressed
+from chatd.core.errors import AppError, StoreUnavailable
+from chatd.core.settings import Settings
+from chatd.realtime import envelope
+from chatd.realtime.channels import Channels
+from chatd.realtime.redis import Link
+from chatd.realtime.streams import LogReader, Sink, Streams
+from chatd.realtime.typing import TypingBoard
+from chatd.wire import codec
+
+log = logging.getLogger("chatd.realtime.broker")
+
+
+class NodeSink(Sink, Protocol):
+    """The local sockets, as the broker sees them."""
+
+    def ephemeral(self, chat_id: str, frame: bytes, but: str) -> None:
+        """To the chat's sockets, not to user ``but``'s; the first thing a slow socket loses."""
+        ...
+
+    def users(self, user_ids: Collection[str], frame: bytes) -> None:
+        """To every socket of these users."""
+        ...
+
+    def typing(self, chat_id: str, user_id: str, on: bool) -> None:
+        """Someone types or has stopped: to the chat's other sockets."""
+        ...
+
+
+class NodeBroker:
+    """The broker of one node. ``open`` starts it, ``close`` ends it."""
+
+    MISSED_BEATS = 3  # of our own: then the link stands but carries nothing
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        node_id: str,
+        reader: LogReader,
+        sink: NodeSink,
+        on_feed: Callable[[], None],
+        on_node: Callable[[Any], None],
+        presence_version: Callable[[], int],
+        on_up: Callable[[], None],
+    ) -> None:
+        self.node_id = node_id
+        self._settings = settings
+        self._reader, self._sink = reader, sink
+        self._on_feed, self._on_node, self._on_link_up = on_feed, on_node, on_up
+        self._presence_version = presence_version
+        self.channels = Channels(settings.redis.prefix)
+        self.streams = Streams(
+            reader,
+            sink,
+            patience_s=settings.fanout.gap_patience_ms / 1000,
+            sweep_s=settings.fanout.sweep_s,
+        )
+        self.typists = TypingBoard(
+            sink.typing, ttl_s=settings.presence.typing_ttl_s, every_s=settings.presence.typing_every_s
+        )
+        self.link = Link(
+            settings.redis.url,
+            timeout_s=settings.redis.timeout_s,
+            buffer_bytes=settings.redis.buffer_bytes,
+            on_message=self._heard,
+            on_up=self._link_up,
+            on_down=self._link_down,
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._beats_sent = 0
+        self._beat_heard = 0
+        self._lingering: dict[str, asyncio.TimerHandle] = {}
+        self.degraded = True
+
+    # ------------------------------------------------------------------ life
+
+    async def open(self) -> None:
+        """Start the link and the tasks. Redis may be away: the node is degraded until it comes."""
+        await self.link.subscribe([self.channels.nodes])
+        self.link.start()
+        for name, work in (
+            ("sweep", self.streams.sweep_forever),
+            ("heal", self.streams.heal_forever),
+            ("typing", self.typists.expire_forever),
+            ("beat", self._beat_forever),
+        ):
+            self._tasks.append(asyncio.create_task(work(), name=f"broker {name}"))
+
+    async def close(self) -> None:
+        """Say good-bye and stop."""
+        self._tell_nodes(envelope.Bye(self.node_id))
+        for timer in self._lingering.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=2)
+        await self.link.close()
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What must not die; boot watches it."""
+        return self._tasks
+
+    # --------------------------------------------------------------- effects
+
+    def log(self, chat_id: str, first_seq: int, last_seq: int, frames: Sequence[bytes]) -> None:
+        """Deliver committed events ``first_seq..last_seq`` of a chat, one frame each."""
+        items = list(frames)
+        self.streams.offer_log(chat_id, first_seq, items)
+        self._tell_chat(chat_id, envelope.Log(self.node_id, first_seq, items))
+
+    def marks(self, chat_id: str, receipt_seq: int, frames: Sequence[Addressed]) -> None:
+        """Deliver the watermark moves of one receipt version."""
+        self.streams.offer_marks(chat_id, receipt_seq, frames)
+        plain = [(f.frame, sorted(f.only) if f.only is not None else None) for f in frames]
+        self._tell_chat(chat_id, envelope.Marks(self.node_id, receipt_seq, plain))
+
+    def ephemeral(self, chat_id: str, event: msgspec.Struct, *, but: str = "") -> None:
+        """An event worth only its newest value."""
+        frame = codec.frame(event)
+        self._sink.ephemeral(chat_id, frame, but)
+        self._tell_chat(chat_id, envelope.Ephemeral(self.node_id, frame, but))
+
+    def to_users(self, user_ids: Collection[str], event: msgspec.Struct) -> None:
+        """An event to every socket of these users."""
+        frame = codec.frame(event)
+        self._sink.users(user_ids, frame)
+        self._tell_nodes(envelope.ToUsers(self.node_id, list(user_ids), frame))
+
+    def typing(self, chat_id: str, user_id: str, on: bool) -> None:
+        """Someone types or has stopped."""
+        self.typists.heard(chat_id, user_id, on)
+        self._tell_chat(chat_id, envelope.Typing(self.node_id, user_id, on))
+
+    def feed_changed(self) -> None:
+        """The node feed has new rows: every node reads it now."""
+        self._on_feed()
+        self._tell_nodes(envelope.Poke(self.node_id))
+
+    def tell_nodes(self, message: envelope.NodeEnvelope) -> None:
+        """Presence speaks to the other nodes through here."""
+        self._tell_nodes(message)
+
+    def _tell_chat(self, chat_id: str, message: envelope.ChatEnvelope) -> None:
+        self.link.publish(self.channels.chat(chat_id), envelope.encode(message))
+
+    def _tell_nodes(self, message: envelope.NodeEnvelope) -> None:
+        self.link.publish(self.channels.nodes, envelope.encode(message))
+
+    # --------------------------------------------------------------- streams
+
+    async def listen(self, chat_ids: Sequence[str]) -> None:
+        """Follow these chats, each once more than before; returns when all are live.
+
+        Raises StoreUnavailable; then none of them counts.
+        """
+        fresh, waiting = [], []
+        for chat_id in chat_ids:
+            stream = self.streams.get(chat_id)
+            timer = self._lingering.pop(chat_id, None)
+            if timer is not None:
+                timer.cancel()
+            if stream is None:
+                stream = self.streams.add(chat_id)
+                stream.opened = asyncio.get_running_loop().create_future()
+                fresh.append(chat_id)
+            stream.users += 1
+            if stream.opened is not None and chat_id not in fresh:
+                waiting.append(stream.opened)
+        try:
+            if fresh:
+                await self._start(fresh)
+            for opened in waiting:
+                await asyncio.shield(opened)
+        except BaseException:
+            for chat_id in chat_ids:
+                self.leave(chat_id)
+            raise
+
+    async def _start(self, chat_ids: list[str]) -> None:
+        streams = [stream for c in chat_ids if (stream := self.streams.get(c)) is not None]
+        try:
+            # Subscribe first, then read the head: what comes between is held and passed on.
+            await self.link.subscribe([self.channels.chat(c) for c in chat_ids])
+            heads = {head.chat_id: head for head in await self._reader.heads(chat_ids)}
+        except BaseException as error:
+            for stream in streams:
+                self.streams.drop(stream.chat_id)
+                if stream.opened is not None:
+                    stream.opened.set_exception(
+                        error if isinstance(error, AppError) else StoreUnavailable()
+                    )
+                    stream.opened.exception()  # perhaps nobody waits
+            self.link.unsubscribe([self.channels.chat(c) for c in chat_ids])
+            raise
+        for stream in streams:
+            head = heads.get(stream.chat_id)
+            if head is not None:
+                self.streams.start(stream, head)
+            opened, stream.opened = stream.opened, None
+            if opened is not None:
+                opened.set_result(None)
+
+    def leave(self, chat_id: str) -> None:
+        """Follow a chat once less; the last one out stops listening after a while, not at once, since a
+        phone that lost its network is back in seconds."""
+        stream = self.streams.get(chat_id)
+        if stream is None:
+            return
+        stream.users -= 1
+        if stream.users <= 0 and chat_id not in self._lingering:
+            self._lingering[chat_id] = asyncio.get_running_loop().call_later(
+                self._settings.fanout.linger_s, self._stop, chat_id
+            )
+
+    def _stop(self, chat_id: str) -> None:
+        self._lingering.pop(chat_id, None)
+        self.streams.drop(chat_id)
+        self.link.unsubscribe([self.channels.chat(chat_id)])
+
+    # ------------------------------------------------------------------ link
+
+    def _heard(self, channel: bytes, payload: bytes) -> None:
+        chat_id = self.channels.chat_of(channel)
+        try:
+            if chat_id is not None:
+                self._heard_chat(chat_id, envelope.decode_chat(payload))
+            else:
+                self._heard_node(envelope.decode_node(payload))
+        except msgspec.MsgspecError:
+            log.warning("a message on %s is not of this version; ignored", channel.decode())
+
+    def _heard_chat(self, chat_id: str, said: envelope.ChatEnvelope) -> None:
+        if said.origin == self.node_id:
+            return
+        match said:
+            case envelope.Log():
+                self.streams.offer_log(chat_id, said.first, said.frames)
+            case envelope.Marks():
+                frames = [Addressed(f, None if o is None else frozenset(o)) for f, o in said.frames]
+                self.streams.offer_marks(chat_id, said.version, frames)
+            case envelope.Typing():
+                self.typists.heard(chat_id, said.user_id, said.on)
+            case envelope.Ephemeral():
+                self._sink.ephemeral(chat_id, said.frame, said.but)
+
+    def _heard_node(self, said: envelope.NodeEnvelope) -> None:
+        if said.origin == self.node_id:
+            if isinstance(said, envelope.Beat):
+                self._beat_heard = said.count
+                self._set_degraded(False)
+            return
+        match said:
+            case envelope.Poke():
+                self._on_feed()
+            case envelope.ToUsers():
+                self._sink.users(said.user_ids, said.frame)
+            case _:
+                self._on_node(said)
+
+    async def _beat_forever(self) -> None:
+        """The heartbeat tells others that we live and ourselves that the subscription does."""
+        while True:
+            self._beats_sent += 1
+            self._tell_nodes(envelope.Beat(self.node_id, self._beats_sent, self._presence_version()))
+            await asyncio.sleep(self._settings.redis.heartbeat_s)
+            if self._beats_sent - self._beat_heard >= self.MISSED_BEATS:
+                self._set_degraded(True)
+                if self.link.up:
+                    log.warning("Redis is connected but carries nothing; reconnecting")
+                    self._beat_heard = self._beats_sent
+                    self.link.reset()
+
+    def _link_up(self) -> None:
+        self._beat_heard = self._beats_sent
+        self._tell_nodes(envelope.Beat(self.node_id, self._beats_sent, self._presence_version()))
+        self.streams.sweep_soon()
+        self._on_feed()
+        self._on_link_up()
+
+    def _link_down(self) -> None:
+        self._set_degraded(True)
+
+    def _set_degraded(self, degraded: bool) -> None:
+        if degraded != self.degraded:
+            self.degraded = degraded
+            if degraded:
+                log.warning("Redis is away: other nodes' events come from PostgreSQL until it is back")
+            else:
+                log.info("Redis carries again")
+                self.streams.sweep_soon()

@@ -1,0 +1,90 @@
+"""What nodes say to each other through Redis: a small header around frames that nobody parses again."""
+
+import msgspec
+
+
+class _Envelope(msgspec.Struct, array_like=True, frozen=True, tag_field="k"):
+    """``origin`` is the node that says it; a node ignores what it said itself."""
+
+    origin: str
+
+
+class Log(_Envelope, tag="l", array_like=True, frozen=True):
+    """On a chat's channel: finished frames of its log; the first one's seq, one seq a frame."""
+
+    first: int
+    frames: list[bytes]
+
+
+class Marks(_Envelope, tag="m", array_like=True, frozen=True):
+    """On a chat's channel: watermark moves of one receipt version; (frame, for whom or None for all)."""
+
+    version: int
+    frames: list[tuple[bytes, list[str] | None]]
+
+
+class Typing(_Envelope, tag="t", array_like=True, frozen=True):
+    """On a chat's channel: a user types, or has stopped."""
+
+    user_id: str
+    on: bool
+
+
+class Ephemeral(_Envelope, tag="e", array_like=True, frozen=True):
+    """On a chat's channel: a frame worth only its newest value, not for the sockets of user ``but``."""
+
+    frame: bytes
+    but: str
+
+
+class Beat(_Envelope, tag="b", array_like=True, frozen=True):
+    """On the nodes' channel: I live, this is my ``count``-th beat and my presence is at ``version``."""
+
+    count: int
+    version: int
+
+
+class Bye(_Envelope, tag="x", array_like=True, frozen=True):
+    """On the nodes' channel: I have stopped in good order."""
+
+
+class Poke(_Envelope, tag="p", array_like=True, frozen=True):
+    """On the nodes' channel: the node feed has new rows."""
+
+
+class ToUsers(_Envelope, tag="u", array_like=True, frozen=True):
+    """On the nodes' channel: a frame for every socket of these users."""
+
+    user_ids: list[str]
+    frame: bytes
+
+
+class PresenceDiff(_Envelope, tag="d", array_like=True, frozen=True):
+    """On the nodes' channel: version ``version`` of my users is the one before with these changes:
+    user -> (status, or None for gone; since when, as a Unix time)."""
+
+    version: int
+    changes: dict[str, tuple[str | None, float]]
+
+
+class PresenceFull(_Envelope, tag="f", array_like=True, frozen=True):
+    """On the nodes' channel: all my users at ``version``, in ``of`` parts."""
+
+    version: int
+    part: int
+    of: int
+    states: dict[str, tuple[str, float]]
+
+
+class PresenceAsk(_Envelope, tag="a", array_like=True, frozen=True):
+    """On the nodes' channel: ``of``, say all your users again."""
+
+    of: str
+
+
+ChatEnvelope = Log | Marks | Typing | Ephemeral
+NodeEnvelope = Beat | Bye | Poke | ToUsers | PresenceDiff | PresenceFull | PresenceAsk
+
+encode = msgspec.msgpack.Encoder().encode
+decode_chat = msgspec.msgpack.Decoder(ChatEnvelope).decode
+decode_node = msgspec.msgpack.Decoder(NodeEnvelope).decode

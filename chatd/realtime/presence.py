@@ -1,0 +1,296 @@
+"""Who is there, over all nodes (protocol.md, section 5).
+
+Each node owns the state of its own sockets and keeps a copy of every other node's, told in versions:
+the full state once, then differences (as Phoenix does). Heartbeats carry the version, so a node that
+missed a difference sees it and asks for the full state again. Nothing is stored in Redis; a Redis that
+comes back empty costs nothing.
+
+A device that drops stays as a ghost for ``offline_grace_s``: a flap shorter than that is seen by nobody.
+A node that falls silent is forgotten after ``node_timeout_s``; while our own link is down, nobody is.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from chatd.core.settings import Presence as PresenceSettings
+from chatd.realtime import envelope
+
+log = logging.getLogger("chatd.realtime.presence")
+
+ONLINE, AWAY, INVISIBLE, OFFLINE = "online", "away", "invisible", "offline"
+#: The most present of a user's devices speaks for the user.
+_RANK = {ONLINE: 3, AWAY: 2, INVISIBLE: 1}
+State = tuple[str, float]
+
+
+@dataclass(slots=True)
+class _Node:
+    """What another node has said."""
+
+    heard_at: float
+    version: int = -1
+    states: dict[str, State] = field(default_factory=dict)
+    parts: dict[int, dict[str, State]] = field(default_factory=dict)
+    parts_version: int = -1
+    asked_at: float = float("-inf")
+    leaves_at: float | None = None
+
+
+class NodePresence:
+    """Presence as one node knows it.
+
+    Sockets watch users; ``tell_watchers(connection_ids, user_id, status, since)`` is called when what is
+    seen of one has changed.
+    """
+
+    PART = 1000  # users in one message of the full state
+    REMEMBERED = 10_000  # users whose leaving is remembered until PostgreSQL has it
+
+    def __init__(
+        self,
+        settings: PresenceSettings,
+        *,
+        node_id: str,
+        tell: Callable[[envelope.NodeEnvelope], None],
+        tell_watchers: Callable[[Iterable[str], str, str, float | None], None],
+        link_is_well: Callable[[], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._node_id = settings, node_id
+        self._tell, self._tell_watchers, self._link_is_well = tell, tell_watchers, link_is_well
+        self._monotonic, self._wall = monotonic, wall
+        self._devices: dict[str, dict[str, str]] = {}
+        self._ghosts: dict[str, tuple[str, float]] = {}  # connection -> (user, until), by time
+        self._own: dict[str, State] = {}  # what this node says of its users
+        self._nodes: dict[str, _Node] = {}
+        self._diff: dict[str, tuple[str | None, float]] = {}
+        self._gone: dict[str, float] = {}  # users that left here, for last_active_at in PostgreSQL
+        self._left_at: dict[str, float] = {}  # when users were last seen to leave, bounded
+        self._watchers: dict[str, dict[str, str]] = {}  # user -> connection -> the status it was shown
+        self._watching: dict[str, list[str]] = {}  # connection -> users
+        self.version = 0
+
+    # ---------------------------------------------------------------- local
+
+    def connected(self, user_id: str, connection_id: str) -> None:
+        """A socket of this user is open: online, or still invisible where its ghost was."""
+        devices = self._devices.setdefault(user_id, {})
+        status = ONLINE
+        for ghost in [c for c in devices if c in self._ghosts]:
+            if devices.pop(ghost) == INVISIBLE:
+                status = INVISIBLE
+            del self._ghosts[ghost]
+        devices[connection_id] = status
+        self._gone.pop(user_id, None)
+        self._settle(user_id)
+
+    def set_status(self, user_id: str, connection_id: str, status: str) -> None:
+        """This device is now online, away or invisible."""
+        devices = self._devices.get(user_id)
+        if devices is not None and connection_id in devices and connection_id not in self._ghosts:
+            devices[connection_id] = status
+            self._settle(user_id)
+
+    def disconnected(self, user_id: str, connection_id: str) -> None:
+        """Its socket is gone; the device stays as a ghost for the grace time."""
+        if connection_id in self._devices.get(user_id, ()):
+            self._ghosts[connection_id] = (user_id, self._monotonic() + self._settings.offline_grace_s)
+            self._gone[user_id] = self._wall()
+
+    def _settle(self, user_id: str) -> None:
+        devices = self._devices.get(user_id)
+        before = self._own.get(user_id)
+        if not devices:
+            self._devices.pop(user_id, None)
+            if before is not None:
+                since = self._gone.get(user_id, self._wall())
+                del self._own[user_id]
+                self._remember(user_id, since)
+                self._changed(user_id, None, since)
+            return
+        status = max(devices.values(), key=_RANK.__getitem__) if len(devices) > 1 else next(iter(devices.values()))
+        if before is None or before[0] != status:
+            since = self._wall()
+            self._own[user_id] = (status, since)
+            self._changed(user_id, status, since)
+
+    def _changed(self, user_id: str, status: str | None, since: float) -> None:
+        if not self._diff:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._diff[user_id] = (status, since)
+
+    def _flush(self) -> None:
+        diff, self._diff = self._diff, {}
+        self.version += 1
+        self._tell(envelope.PresenceDiff(self._node_id, self.version, diff))
+        self._on_change(diff)
+
+    # -------------------------------------------------------------- reading
+
+    def state_of(self, user_id: str) -> State | None:
+        """(online · away, since) over all nodes, None where nobody sees the user."""
+        best: State | None = None
+        own = self._own.get(user_id)
+        if own is not None and own[0] != INVISIBLE:
+            best = own
+        for node in self._nodes.values():
+            state = node.states.get(user_id)
+            if state is not None and state[0] != INVISIBLE and (best is None or _RANK[state[0]] > _RANK[best[0]]):
+                best = state
+        return best
+
+    def status_of(self, user_id: str) -> str:
+        """online · away · offline; ``invisible`` is offline."""
+        state = self.state_of(user_id)
+        return OFFLINE if state is None else state[0]
+
+    def since(self, user_id: str) -> float | None:
+        """When the present state began (Unix time); None where only PostgreSQL may know."""
+        state = self.state_of(user_id)
+        return state[1] if state is not None else self._left_at.get(user_id)
+
+    def here(self) -> list[str]:
+        """The users that have a device on this node."""
+        return list(self._devices)
+
+    def take_gone(self) -> dict[str, float]:
+        """Users that left this node and when (Unix time), since the last call."""
+        gone = {u: at for u, at in self._gone.items() if u not in self._devices}
+        for user_id in gone:
+            del self._gone[user_id]
+        return gone
+
+    # -------------------------------------------------------------- watching
+
+    def watch(self, connection_id: str, seen: Mapping[str, str]) -> None:
+        """Replace the watch list of a socket: these users, last shown to it in these states."""
+        self.unwatch(connection_id)
+        if seen:
+            self._watching[connection_id] = list(seen)
+            for user_id, status in seen.items():
+                self._watchers.setdefault(user_id, {})[connection_id] = status
+
+    def unwatch(self, connection_id: str) -> None:
+        """The socket watches nobody any more."""
+        for user_id in self._watching.pop(connection_id, ()):
+            watchers = self._watchers.get(user_id)
+            if watchers is not None:
+                watchers.pop(connection_id, None)
+                if not watchers:
+                    del self._watchers[user_id]
+
+    def _on_change(self, user_ids: Iterable[str]) -> None:
+        for user_id in user_ids:
+            watchers = self._watchers.get(user_id)
+            if watchers is None:
+                continue
+            status = self.status_of(user_id)
+            changed = [connection for connection, shown in watchers.items() if shown != status]
+            if changed:
+                watchers.update(dict.fromkeys(changed, status))
+                self._tell_watchers(changed, user_id, status, self.since(user_id))
+
+    # ---------------------------------------------------------- other nodes
+
+    def heard(self, said: envelope.NodeEnvelope) -> None:
+        """What another node said about itself or its users."""
+        if isinstance(said, envelope.PresenceAsk):
+            if said.of == self._node_id:
+                self._tell_all()
+            return
+        node = self._nodes.get(said.origin)
+        if node is None:
+            node = self._nodes[said.origin] = _Node(self._monotonic())
+        node.heard_at = self._monotonic()
+        match said:
+            case envelope.Beat():
+                node.leaves_at = None
+                if said.version != node.version:
+                    self._ask(said.origin, node)
+            case envelope.PresenceDiff():
+                if said.version == node.version + 1:
+                    self._apply(node, said)
+                elif said.version > node.version:
+                    self._ask(said.origin, node)
+            case envelope.PresenceFull():
+                self._part(node, said)
+            case envelope.Bye():
+                # Its users are on their way to another node: they get the grace of a flap.
+                node.leaves_at = self._monotonic() + self._settings.offline_grace_s
+
+    def _apply(self, node: _Node, said: envelope.PresenceDiff) -> None:
+        node.version = said.version
+        for user_id, (status, since) in said.changes.items():
+            if status is None:
+                node.states.pop(user_id, None)
+                self._remember(user_id, since)
+            else:
+                node.states[user_id] = (status, since)
+        self._on_change(said.changes)
+
+    def _remember(self, user_id: str, since: float) -> None:
+        if len(self._left_at) >= self.REMEMBERED:
+            del self._left_at[next(iter(self._left_at))]
+        self._left_at[user_id] = since
+
+    def _ask(self, origin: str, node: _Node) -> None:
+        now = self._monotonic()
+        if now - node.asked_at >= 1.0:
+            node.asked_at = now
+            self._tell(envelope.PresenceAsk(self._node_id, origin))
+
+    def _tell_all(self) -> None:
+        users = list(self._own.items())
+        parts = [dict(users[i : i + self.PART]) for i in range(0, len(users), self.PART)] or [{}]
+        for i, states in enumerate(parts):
+            self._tell(envelope.PresenceFull(self._node_id, self.version, i, len(parts), states))
+
+    def _part(self, node: _Node, said: envelope.PresenceFull) -> None:
+        if said.version <= node.version:
+            return
+        if said.version != node.parts_version:
+            node.parts, node.parts_version = {}, said.version
+        node.parts[said.part] = said.states
+        if len(node.parts) < said.of:
+            return
+        before = node.states
+        node.states = {user: state for part in node.parts.values() for user, state in part.items()}
+        node.version, node.parts = said.version, {}
+        changed = [u for u in before.keys() | node.states.keys() if before.get(u) != node.states.get(u)]
+        self._on_change(changed)
+
+    # ----------------------------------------------------------------- time
+
+    async def tick_forever(self) -> None:
+        """End ghosts and forget silent nodes; runs until cancelled."""
+        while True:
+            await asyncio.sleep(min(0.25, self._settings.offline_grace_s / 4))
+            self.tick()
+
+    def tick(self) -> None:
+        """What time has ended."""
+        now = self._monotonic()
+        due = []
+        for connection_id, (user_id, until) in self._ghosts.items():
+            if until > now:
+                break
+            due.append((connection_id, user_id))
+        for connection_id, user_id in due:
+            del self._ghosts[connection_id]
+            self._devices.get(user_id, {}).pop(connection_id, None)
+            self._settle(user_id)
+        if not self._link_is_well():
+            # We hear nobody, which says nothing about them.
+            for node in self._nodes.values():
+                node.heard_at = now
+            return
+        for origin, node in list(self._nodes.items()):
+            silent = now - node.heard_at > self._settings.node_timeout_s
+            if silent or (node.leaves_at is not None and node.leaves_at <= now):
+                log.info("node %s is gone, and %d users with it", origin, len(node.states))
+                del self._nodes[origin]
+                self._on_change(list(node.states))

@@ -1,0 +1,1 @@
+"""Background jobs: their runner and their schedule."""
