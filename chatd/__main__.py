@@ -191,7 +191,16 @@ def _schema(options: argparse.Namespace) -> int:
 
 
 def _contract(options: argparse.Namespace) -> int:
-    raise NotImplementedError
+    from chatd import catalog
+    from chatd.rest import snapshots
+
+    made = snapshots.documents(catalog.ROUTES, catalog.COMMANDS, catalog.EVENTS)
+    if options.write is None:
+        sys.stdout.buffer.write(snapshots.text_of(made))
+        return 0
+    snapshots.write_snapshots(options.write, made)
+    print(f"{' and '.join(made)} are in {options.write}")
+    return 0
 
 
 def _development(settings: Settings) -> Settings:

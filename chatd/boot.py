@@ -13,6 +13,7 @@ from chatd.core import logs, metrics
 from chatd.core.clock import Clock, SystemClock
 from chatd.core.context import NOBODY, Actor, Ctx
 from chatd.core.declarations import Job
+from chatd.core.errors import AppError
 from chatd.core.ids import Ids, UuidIds
 from chatd.core.settings import Settings
 from chatd.db import feed as node_feed
@@ -168,9 +169,12 @@ class Node:
     async def readiness(self) -> Readiness:
         """What is missing for taking traffic, and what is worked without."""
         missing = ["not draining"] if self.draining else []
-        state = await migrations.state(self.db)
-        if state is not None:
-            missing.append(state)
+        try:
+            await migrations.require_current(self.db)
+        except AppError:
+            missing.append("postgres")
+        except migrations.SchemaError as error:
+            missing.append(f"schema: {error}")
         return Readiness(missing=missing, degraded=["redis"] if self.broker.degraded else [])
 
     @property
@@ -211,7 +215,7 @@ async def run_worker(
     settings: Settings, *, worker: int, port: int, ready: Callable[[], None]
 ) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises what keeps it from starting, or what ended it."""
-    logs.setup(settings.log, worker=worker)
+    logs.setup(settings.log, worker=str(worker))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -24,7 +24,9 @@ KEEPALIVE_S: Final = 75.0
 SEND_TIMEOUT_S: Final = 30.0
 #: How long the rest of a refused body is read, so that the refusal is seen before the reset.
 LINGERING_S: Final = 2.0
-MAX_LINE: Final = 8190
+#: Room for GET /presence with 500 user ids, repeated and percent-encoded.
+MAX_LINE: Final = 32_768
+MAX_FIELD: Final = 8190
 MAX_HEADERS: Final = 100
 _ids = UuidIds()
 
@@ -44,7 +46,7 @@ class RestServer:
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=LINGERING_S,
             max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
+            max_field_size=MAX_FIELD,
             max_headers=MAX_HEADERS,
             # A compressed body is refused (binding.py), so that none is ever a bomb.
             auto_decompress=False,

@@ -11,7 +11,6 @@ import resource
 import signal
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -87,22 +86,18 @@ class _Private:
         return datadir.complete_secrets(settings, self.directory)
 
 
-@dataclass
 class _Supervisor:
     """The part that runs in an event loop: schema, workers, signals."""
 
-    settings: Settings
-    port: int
-    private: _Private
-    load: Load
-    metrics: Path
+    def __init__(self, settings: Settings, port: int, private: _Private, load: Load, metrics: Path) -> None:
+        self.settings, self.port, self.private, self.load = settings, port, private, load
+        self._fleet = Fleet(settings, port=port, metrics=metrics)
+        self._stopping = asyncio.Event()
+        self._rolling: asyncio.Task[None] | None = None
+        self._had_terminal = _has_terminal()
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. Raises GaveUp, SchemaError, StoreUnavailable."""
-        self._stopping = asyncio.Event()
-        self._rolling: asyncio.Task[None] | None = None
-        self._terminal = _has_terminal()
-        self._fleet = Fleet(self.settings, port=self.port, metrics=self.metrics)
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._stop)
         loop.add_signal_handler(signal.SIGINT, self._stop)
@@ -144,7 +139,7 @@ class _Supervisor:
 
     def _hang_up(self) -> None:
         # Also what a terminal sends when it closes, and then nobody is left to stop us.
-        if self._terminal and not _has_terminal():
+        if self._had_terminal and not _has_terminal():
             self._stop()
         elif not self._fleet.up or (self._rolling is not None and not self._rolling.done()):
             log.warning("not replacing the workers: they are being started right now")

@@ -1,0 +1,33 @@
+"""Real servers for every test: one embedded PostgreSQL and Redis a test process, a database a test."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from chatd.db import migrations
+from chatd.embedded import Embedded
+
+
+@pytest.fixture(scope="session")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """PostgreSQL, whose database ``chatd`` is the template with the schema, and Redis."""
+    settings = {"fsync": "off", "shared_buffers": "64MB"}  # what most tests are about is not the disk
+    with Embedded(tmp_path_factory.mktemp("services"), postgres_settings=settings) as embedded:
+        asyncio.run(migrations.apply(embedded.postgres.url))
+        yield embedded
+
+
+@pytest.fixture
+async def database(services: Embedded) -> AsyncIterator[str]:
+    """The url of a fresh database with the schema."""
+    name = f"t{os.urandom(6).hex()}"
+    admin = await asyncpg.connect(services.postgres.url.replace("/chatd?", "/postgres?"))
+    try:
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE chatd")
+        yield services.postgres.url.replace("/chatd?", f"/{name}?")
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
