@@ -44,7 +44,7 @@ CLOSE = b"Host: x\r\nConnection: close\r\n"
         b"GET / HTTP/9.9\r\n" + CLOSE + b"\r\n",
         b"GET /\x00 HTTP/1.1\r\n" + CLOSE + b"\r\n",
         b"GET http:// HTTP/1.1\r\n" + CLOSE + b"\r\n",
-        b"GET /" + b"a" * 10_000 + b" HTTP/1.1\r\n" + CLOSE + b"\r\n",
+        b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\n" + CLOSE + b"\r\n",
         b"GET / HTTP/1.1\r\n" + CLOSE + b"X: " + b"a" * 10_000 + b"\r\n\r\n",
         b"GET / HTTP/1.1\r\n" + CLOSE + b"".join(b"X-%d: 1\r\n" % n for n in range(300)) + b"\r\n",
         b"GET / HTTP/1.1\r\n" + CLOSE + b"X: a\x00b\r\n\r\n",
@@ -85,6 +85,7 @@ async def test_what_is_no_http_is_a_problem(sent):
         (b"/things?", 200),
         (b"/things?&&=&=1", 200),
         (b"*", 400),
+        (b"/things?q=" + b"a" * 30_000, 200),
     ],
 )
 async def test_strange_targets_are_answered(target, status):

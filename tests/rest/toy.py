@@ -179,7 +179,7 @@ class Toy:
             require_live=require_live,
             readiness=self.readiness,
             openapi=openapi.document(self.routes),
-            asyncapi=asyncapi.document([], asyncapi.events_of_chatd()),
+            asyncapi=asyncapi.document([], []),
         )
 
 
