@@ -1,0 +1,106 @@
+"""Waiting for PostgreSQL, backing off, hurrying, and the end of a terminal."""
+
+import asyncio
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chatd.core.errors import StoreUnavailable
+from chatd.db import migrations
+from chatd.embedded import Embedded
+from chatd.supervisor import schema
+from chatd.supervisor.fleet import backoff
+from tests.ops.serving import Serving, alive, environment, until
+
+Start = Callable[..., Serving]
+
+# Makes its stdin the terminal of its session (tty_ioctl(4)), then becomes `chatd serve`.
+ON_A_TERMINAL = """
+import fcntl, os, sys, termios
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, "-m", "chatd", "serve", "--port", "0", "--workers", "1"])
+"""
+
+
+def test_back_off_doubles_from_a_tenth_of_a_second_to_ten() -> None:
+    waits = [backoff(failures) for failures in range(1, 10)]
+    assert waits == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10, 10])
+    assert backoff(10_000) == 10
+
+
+async def test_the_start_waits_for_a_postgresql_that_is_on_its_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = asyncio.Event()
+    monkeypatch.setattr(schema.log, "filter", lambda record: told.set() or True)
+    with Embedded(tmp_path, redis=False, postgres_settings={"fsync": "off"}) as servers:
+        url = servers.postgres.url
+        servers.postgres.stop()
+        waiting = asyncio.create_task(schema.bring_up_to_date(url))
+        await asyncio.wait_for(told.wait(), 20)
+        await asyncio.to_thread(servers.postgres.start)
+        await asyncio.wait_for(waiting, 20)
+        assert await migrations.current(url) == migrations.latest()
+
+
+async def test_the_start_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "PATIENCE_S", 0.2)
+    with pytest.raises(StoreUnavailable):
+        await schema.bring_up_to_date(f"postgresql://chatd@/chatd?host={tmp_path}")
+
+
+def test_a_second_signal_does_not_wait_for_a_worker_that_hangs(start: Start) -> None:
+    serving = start()
+    serving.saw("ready on")
+    workers = serving.workers()
+    os.kill(min(workers), signal.SIGSTOP)
+    serving.signal(signal.SIGTERM)
+    serving.saw("stopping")
+    begun = time.monotonic()
+    serving.signal(signal.SIGTERM)
+    serving.saw("hurrying")
+    assert serving.wait() == 0
+    assert time.monotonic() - begun < 10
+    assert not [pid for pid in workers if alive(pid)]
+
+
+def test_a_worker_that_hangs_is_killed_once_its_time_is_over(start: Start) -> None:
+    serving = start(CHATD_SERVER_DRAIN_S="0")
+    serving.saw("ready on")
+    workers = serving.workers()
+    os.kill(min(workers), signal.SIGSTOP)
+    serving.signal(signal.SIGTERM)
+    assert serving.wait() == 0
+    assert not [pid for pid in workers if alive(pid)]
+
+
+def test_it_stops_when_its_terminal_is_closed(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL],
+        cwd=tmp_path,
+        env=environment({}),
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+    )
+    os.close(slave)
+    try:
+        seen = b""
+        while b"ready on" not in seen:
+            seen += os.read(master, 4096)
+        os.close(master)
+        assert process.wait(30) == 0
+        until(lambda: list((tmp_path / ".chatd" / "metrics").iterdir()) == [])
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
