@@ -333,4 +333,25 @@ BEGIN
     ORDER BY i.ord;
 END $$;
 
+-- The seq at which the messages sent at or after a time begin (exclusive bound for "before"). A chat's
+-- sent_at never goes back as seq goes on, so some twenty look-ups by primary key find it; null for null.
+CREATE FUNCTION seq_before(p_chat uuid, p_time timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    low bigint := 0;        -- everything up to here is earlier
+    high bigint;            -- the first that is not, or past the end
+    middle bigint;
+    found record;
+BEGIN
+    IF p_time IS NULL THEN RETURN NULL; END IF;
+    SELECT head_seq + 1 INTO high FROM chat_chats WHERE id = p_chat;
+    WHILE high - low > 1 LOOP
+        middle := low + (high - low) / 2;
+        SELECT m.seq, m.sent_at INTO found FROM chat_messages m
+        WHERE m.chat_id = p_chat AND m.seq >= middle AND m.seq < high ORDER BY m.seq LIMIT 1;
+        IF NOT FOUND OR found.sent_at >= p_time THEN high := middle; ELSE low := found.seq; END IF;
+    END LOOP;
+    RETURN high;
+END $$;
+
 INSERT INTO schema_version (version) VALUES (1);

@@ -137,5 +137,3 @@ class RoomsBackend:
     async def require_live(self, ctx: Ctx) -> None:
         """For REST: raises Unauthenticated or Banned where the session has ended."""
         await accounts.require_live_session(ctx)
-
-

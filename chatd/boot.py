@@ -211,9 +211,7 @@ class Node:
         await self.db.close()
 
 
-async def run_worker(
-    settings: Settings, *, worker: int, port: int, ready: Callable[[], None]
-) -> None:
+async def run_worker(settings: Settings, *, worker: int, port: int, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises what keeps it from starting, or what ended it."""
     logs.setup(settings.log, worker=str(worker))
     stop = asyncio.Event()

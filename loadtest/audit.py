@@ -88,6 +88,60 @@ def _take_out(gaps: list[range], seq: int) -> bool:
     return False
 
 
+class LogBook:
+    """All chats' logs as one device sees them, over as many sockets as it takes."""
+
+    __slots__ = ("logs", "past")
+
+    def __init__(self, since: dict[str, int] | None = None) -> None:
+        self.logs: dict[str, LogCheck] = {chat_id: LogCheck(seq) for chat_id, seq in (since or {}).items()}
+        self.past: list[LogCheck] = []
+
+    def since(self) -> dict[str, int]:
+        """How far each log got, for ``connection.init``."""
+        return {chat_id: log.last for chat_id, log in self.logs.items()}
+
+    def open(self, ready: dict[str, Any]) -> None:
+        """A new socket's ``connection.ready``: which chats there are, and how long their logs."""
+        heads = {chat["chat_id"]: chat["head_seq"] for chat in ready["chats"]}
+        for chat_id in [chat_id for chat_id in self.logs if chat_id not in heads]:
+            self.past.append(self.logs.pop(chat_id))
+        for chat_id, head in heads.items():
+            if chat_id in self.logs:
+                self.logs[chat_id].resume(head)
+            else:
+                self.logs[chat_id] = LogCheck(head)
+
+    def take(self, frame: dict[str, Any]) -> None:
+        """Count in any frame."""
+        kind = frame["type"]
+        if kind in DURABLE:
+            log = self.logs.get(frame["chat_id"])
+            if log is None:
+                # An event of a chat that nothing announced: its announcement is behind it, or nowhere.
+                log = self.logs[frame["chat_id"]] = LogCheck(frame["seq"] - 1)
+                log.disordered += 1
+            log.take(frame["seq"])
+        elif kind == "chat.reset":
+            log = self.logs[frame["chat_id"]]
+            log.jump(frame["head_seq"])
+            for message in frame["messages"]:
+                log.fill(message["seq"])
+        elif kind == "chat.joined":
+            self.logs.setdefault(frame["chat"]["id"], LogCheck(frame["chat"]["head_seq"]))
+        elif kind == "chat.left" and frame["chat_id"] in self.logs:
+            self.past.append(self.logs.pop(frame["chat_id"]))
+
+    def tally(self, heads: dict[str, int] | None = None) -> Tally:
+        """Faults in all logs so far; with chats' true heads, what is missing at their ends too."""
+        total = Tally()
+        for chat_id, log in self.logs.items():
+            total = total.plus(log.tally((heads or {}).get(chat_id)))
+        for log in self.past:
+            total = total.plus(log.tally())
+        return total
+
+
 class Histogram:
     """Durations by buckets that grow by 2 %: any number of them in 8 KB, quantiles within 2 %."""
 

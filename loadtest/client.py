@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import orjson
 
-from loadtest.audit import DURABLE, LogCheck, SharedDecoder, Tally
+from loadtest.audit import LogBook, LogCheck, SharedDecoder, Tally
 from loadtest.link import ABNORMAL, Closed, Frame, Link
 from loadtest.outbox import Ack, Outbox
 from loadtest.rest import Account, ChatdError, NoAnswer, Refused
@@ -49,7 +49,7 @@ class Client:
         patience_s: float = 60.0,
     ) -> None:
         self.account = account
-        self.logs: dict[str, LogCheck] = {chat: LogCheck(seq) for chat, seq in (since or {}).items()}
+        self.book = LogBook(since)
         self.frames: deque[Frame] = deque(maxlen=record)
         self.ready: Frame = {}
         self.error: ChatdError | None = None
@@ -73,14 +73,10 @@ class Client:
         self._loop = asyncio.get_running_loop()
         self._open = asyncio.Event()
         self._sync_timer: asyncio.TimerHandle | None = None
-        self._past: list[LogCheck] = []
         self._handlers: dict[str, Callable[[Frame], None]] = {
             "ack": self._on_ack,
             "error": self._on_error,
             "sync.complete": self._on_sync_complete,
-            "chat.reset": self._on_chat_reset,
-            "chat.joined": self._on_chat_joined,
-            "chat.left": self._on_chat_left,
             "system.drain": self._on_drain,
         }
 
@@ -186,6 +182,11 @@ class Client:
         self.ended(Closed(1000))
 
     @property
+    def logs(self) -> dict[str, LogCheck]:
+        """What came of each chat."""
+        return self.book.logs
+
+    @property
     def pending(self) -> int:
         """Messages that were not acked yet."""
         return len(self._outbox)
@@ -202,12 +203,7 @@ class Client:
 
     def tally(self, heads: dict[str, int] | None = None) -> Tally:
         """Faults in all logs so far; with chats' true heads, what is missing at their ends too."""
-        total = Tally()
-        for chat_id, log in self.logs.items():
-            total = total.plus(log.tally((heads or {}).get(chat_id)))
-        for log in self._past:
-            total = total.plus(log.tally())
-        return total
+        return self.book.tally(heads)
 
     async def fetch_skipped(self, chat_id: str) -> list[Frame]:
         """The messages that a ``chat.reset`` left to REST history; from now on they count as received."""
@@ -227,20 +223,13 @@ class Client:
 
     def greeting(self) -> Frame:
         init: Frame = {"type": "connection.init", "client": "loadtest", "device_id": self._device_id}
-        if self.logs:
-            init["since"] = {chat_id: log.last for chat_id, log in self.logs.items()}
+        if since := self.book.since():
+            init["since"] = since
         return init
 
     def connected(self, ready: Frame) -> None:
         resumes = bool(self.logs)
-        heads = {chat["chat_id"]: chat["head_seq"] for chat in ready["chats"]}
-        for chat_id in [chat_id for chat_id in self.logs if chat_id not in heads]:
-            self._past.append(self.logs.pop(chat_id))
-        for chat_id, head in heads.items():
-            if chat_id in self.logs:
-                self.logs[chat_id].resume(head)
-            else:
-                self.logs[chat_id] = LogCheck(head)
+        self.book.open(ready)
         self.ready = ready
         if resumes:
             # A replay that never ends is a fault of this socket; another may do better.
@@ -280,15 +269,8 @@ class Client:
         return self._outbox.overdue_at(self._ack_timeout_s)
 
     def take(self, frame: Frame) -> None:
-        kind = frame["type"]
-        if kind in DURABLE:
-            log = self.logs.get(frame["chat_id"])
-            if log is None:
-                # An event of a chat that nothing announced: its announcement is behind it, or nowhere.
-                log = self.logs[frame["chat_id"]] = LogCheck(frame["seq"] - 1)
-                log.disordered += 1
-            log.take(frame["seq"])
-        elif handler := self._handlers.get(kind):
+        self.book.take(frame)
+        if handler := self._handlers.get(frame["type"]):
             handler(frame)
         if self._replies and (reply := self._replies.get(frame.get("re", ""))) and not reply.done():
             reply.set_result(frame)
@@ -323,21 +305,6 @@ class Client:
             if self._sync_timer:
                 self._sync_timer.cancel()
             self._open.set()
-
-    def _on_chat_reset(self, frame: Frame) -> None:
-        log = self.logs[frame["chat_id"]]
-        log.jump(frame["head_seq"])
-        for message in frame["messages"]:
-            log.fill(message["seq"])
-
-    def _on_chat_joined(self, frame: Frame) -> None:
-        chat = frame["chat"]
-        self.logs.setdefault(chat["id"], LogCheck(chat["head_seq"]))
-
-    def _on_chat_left(self, frame: Frame) -> None:
-        log = self.logs.pop(frame["chat_id"], None)
-        if log is not None:
-            self._past.append(log)
 
     def _on_drain(self, frame: Frame) -> None:
         self.link.reconnect_after_s = frame["reconnect_after_ms"] / 1000

@@ -1,1 +1,1 @@
-"""What every layer may import: ids, errors, clock, settings, declarations. No I/O, nothing of chatd below it."""
+"""What every layer may import: ids, errors, clock, settings, declarations. No I/O."""

@@ -96,7 +96,9 @@ class GroupCommit:
     different keys may be in flight on several connections.
     """
 
-    def __init__(self, *, lanes: int = 2, observe: Callable[[str, int], None] = lambda name, size: None) -> None:
+    def __init__(
+        self, *, lanes: int = 2, observe: Callable[[str, int], None] = lambda name, size: None
+    ) -> None:
         self.lanes_each = lanes
         self.observe = observe
         self.ctx: Any = None  # the system Ctx; boot sets it once everything stands

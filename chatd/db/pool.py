@@ -152,10 +152,9 @@ class Db(Statements):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """BEGIN … COMMIT (READ COMMITTED), then the effects; an exception rolls back and drops them."""
-        async with self.connection() as connection:
-            async with connection.transaction():
-                tx = Transaction(connection, self._settings.command_timeout_s)
-                yield tx
+        async with self.connection() as connection, connection.transaction():
+            tx = Transaction(connection, self._settings.command_timeout_s)
+            yield tx
         for effect, args in tx.effects:
             effect(*args)
 

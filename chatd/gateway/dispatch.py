@@ -100,7 +100,9 @@ class Dispatch:
             result.listen(lambda pending: self._settled(connection, declaration, command, pending, started))
         else:
             connection.own(
-                asyncio.create_task(self._work(connection, declaration, command, result), name=declaration.type)
+                asyncio.create_task(
+                    self._work(connection, declaration, command, result), name=declaration.type
+                )
             )
 
     def not_a_command(self, connection: "Connection") -> None:
@@ -158,9 +160,9 @@ class Dispatch:
 
     def _leave(self, connection: "Connection") -> None:
         connection.inflight -= 1
-        if connection.paused_reading and connection.phase is Phase.OPEN:
-            if connection.inflight <= self._edge.settings.socket.max_inflight_commands // 2:
-                connection.resume_reading()
+        enough = self._edge.settings.socket.max_inflight_commands // 2
+        if connection.paused_reading and connection.phase is Phase.OPEN and connection.inflight <= enough:
+            connection.resume_reading()
 
     # ---------------------------------------------------------- own commands
 

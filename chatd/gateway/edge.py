@@ -50,6 +50,7 @@ class Edge:
         self.clock, self.ids, self.stats = clock, ids, stats
         self.backend, self.make_ctx = backend, make_ctx
         self.connections: set[Connection] = set()
+        self._empty = asyncio.Event()
         self.by_id: dict[str, Connection] = {}
         self.proxies = Proxies(settings.server.trusted_proxies)
         self.subprotocols: Any = ["chatd.v1"]
@@ -87,7 +88,7 @@ class Edge:
     # ------------------------------------------------------------------ life
 
     def arrived(self, connection: Connection) -> None:
-        """A socket has shown a valid token; before its chats are read, so that no change of them is missed."""
+        """A socket has shown a valid token; before its chats are read, so that no change is missed."""
         self.by_id[connection.id] = connection
         self.hub.by_user.setdefault(connection.user_id, set()).add(connection)
 
@@ -109,6 +110,8 @@ class Edge:
     def lost(self, connection: Connection) -> None:
         """The socket is gone."""
         self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
         self.heart.drop(connection)
         self.leave_all(connection)
 
@@ -137,8 +140,12 @@ class Edge:
 
     async def drain(self, within_s: float) -> None:
         """Send everybody elsewhere: ``system.drain`` at once, then the closes, spread over the time there is,
-        so that the other nodes do not meet all of them in one second."""
+        so that the other nodes do not meet all of them in one second.
+        """
         sockets = list(self.connections)
+        if not sockets:
+            return
+        self._empty.clear()
         spread_ms = max(1000, min(int(within_s * 500), 2 * len(sockets)))
         for connection in sockets:
             pause = random.randint(500, 500 + spread_ms)  # noqa: S311  spreading load, not a secret
@@ -152,5 +159,4 @@ class Edge:
                 connection.close(CloseCode.DRAINING, "draining")
             await asyncio.sleep(min(0.05, within_s / 40))
         async with asyncio.timeout(within_s):
-            while self.connections:
-                await asyncio.sleep(0.02)
+            await self._empty.wait()

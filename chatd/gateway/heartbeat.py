@@ -71,5 +71,9 @@ class Heart:
             _, connection_id = heapq.heappop(self._expiries)
             connection = self._edge.by_id.get(connection_id)
             # A renewed token has an entry of its own, later.
-            if connection is not None and connection.expires_at <= now and connection.phase is not Phase.CLOSING:
+            if (
+                connection is not None
+                and connection.expires_at <= now
+                and connection.phase is not Phase.CLOSING
+            ):
                 connection.close(CloseCode.UNAUTHENTICATED, "the token has run out")

@@ -81,9 +81,7 @@ class Opening:
             case _:
                 connection.close(CloseCode.BANNED, error.code)
 
-    async def _go_live(
-        self, connection: "Connection", init: ConnectionInit, chats: list[ChatHead]
-    ) -> None:
+    async def _go_live(self, connection: "Connection", init: ConnectionInit, chats: list[ChatHead]) -> None:
         edge = self._edge
         heads = {chat.chat_id: chat.head_seq for chat in chats}
         since = {c: seq for c, seq in (init.since or {}).items() if c in heads}

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from chatd.core.addresses import Proxies
 from chatd.core.ids import id_meta
 from chatd.gateway.connection import Connection
 from chatd.gateway.edge import Edge

@@ -1,1 +1,1 @@
-"""Between nodes: chat streams that heal themselves, presence, typing, rates. Redis carries, PostgreSQL knows."""
+"""Between nodes: streams that heal themselves, presence, typing, rates. Redis carries, PostgreSQL knows."""

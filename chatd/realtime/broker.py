@@ -211,9 +211,7 @@ class NodeBroker:
             for stream in streams:
                 self.streams.drop(stream.chat_id)
                 if stream.opened is not None:
-                    stream.opened.set_exception(
-                        error if isinstance(error, AppError) else StoreUnavailable()
-                    )
+                    stream.opened.set_exception(error if isinstance(error, AppError) else StoreUnavailable())
                     stream.opened.exception()  # perhaps nobody waits
             self.link.unsubscribe([self.channels.chat(c) for c in chat_ids])
             raise
@@ -227,7 +225,8 @@ class NodeBroker:
 
     def leave(self, chat_id: str) -> None:
         """Follow a chat once less; the last one out stops listening after a while, not at once, since a
-        phone that lost its network is back in seconds."""
+        phone that lost its network is back in seconds.
+        """
         stream = self.streams.get(chat_id)
         if stream is None:
             return

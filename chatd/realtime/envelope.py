@@ -61,7 +61,8 @@ class ToUsers(_Envelope, tag="u", array_like=True, frozen=True):
 
 class PresenceDiff(_Envelope, tag="d", array_like=True, frozen=True):
     """On the nodes' channel: version ``version`` of my users is the one before with these changes:
-    user -> (status, or None for gone; since when, as a Unix time)."""
+    user -> (status, or None for gone; since when, as a Unix time).
+    """
 
     version: int
     changes: dict[str, tuple[str | None, float]]

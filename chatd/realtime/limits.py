@@ -67,7 +67,11 @@ class LocalRates:
         """How many of ``asked`` may pass."""
         interval = period_s * 1000 / limit
         tat, passed, wait = gcra(
-            self._tats.pop(key, 0.0), self._clock.monotonic() * 1000, asked, interval, (burst or limit) * interval
+            self._tats.pop(key, 0.0),
+            self._clock.monotonic() * 1000,
+            asked,
+            interval,
+            (burst or limit) * interval,
         )
         self._tats[key] = tat
         if len(self._tats) > self.MAX_KEYS:
@@ -118,9 +122,7 @@ class RedisLimiter:
             try:
                 async with asyncio.timeout(self._timeout_s):
                     flat = await self._call(names, [interval, (burst or limit) * interval, *counts.values()])
-                return {
-                    key: Admitted(int(flat[2 * i]), int(flat[2 * i + 1])) for i, key in enumerate(counts)
-                }
+                return {key: Admitted(int(flat[2 * i]), int(flat[2 * i + 1])) for i, key in enumerate(counts)}
             except (RedisError, OSError, TimeoutError) as error:
                 self._away_until = self._clock.monotonic() + self.RETRY_S
                 log.debug("rates are counted on this node alone: %s", error)

@@ -112,7 +112,9 @@ class NodePresence:
                 self._remember(user_id, since)
                 self._changed(user_id, None, since)
             return
-        status = max(devices.values(), key=_RANK.__getitem__) if len(devices) > 1 else next(iter(devices.values()))
+        status = (
+            max(devices.values(), key=_RANK.__getitem__) if len(devices) > 1 else next(iter(devices.values()))
+        )
         if before is None or before[0] != status:
             since = self._wall()
             self._own[user_id] = (status, since)
@@ -139,7 +141,11 @@ class NodePresence:
             best = own
         for node in self._nodes.values():
             state = node.states.get(user_id)
-            if state is not None and state[0] != INVISIBLE and (best is None or _RANK[state[0]] > _RANK[best[0]]):
+            if (
+                state is not None
+                and state[0] != INVISIBLE
+                and (best is None or _RANK[state[0]] > _RANK[best[0]])
+            ):
                 best = state
         return best
 

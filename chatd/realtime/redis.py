@@ -155,7 +155,8 @@ class Link:
 
     async def subscribe(self, channels: Iterable[bytes]) -> bool:
         """Hear these channels from now on; True once Redis has confirmed them all, False if it has not
-        in time (they are kept, and asked for again on every reconnection)."""
+        in time (they are kept, and asked for again on every reconnection).
+        """
         new = [channel for channel in channels if channel not in self._channels]
         self._channels.update(new)
         if self._sub is None:

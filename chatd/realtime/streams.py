@@ -8,7 +8,8 @@ jump; the sweep finds it by comparing heads.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence as Items
+from collections.abc import Iterable
+from collections.abc import Sequence as Items
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -233,7 +234,9 @@ class Streams:
         if found.receipt_seq > (stream.marks.position or 0):
             self._sink.marks(stream.chat_id, found.marks)
             self._pass_marks(stream, stream.marks.skip_to(found.receipt_seq))
-        log.info("healed a chat from PostgreSQL", extra={"chat_id": found.chat_id, "events": len(found.frames)})
+        log.info(
+            "healed a chat from PostgreSQL", extra={"chat_id": found.chat_id, "events": len(found.frames)}
+        )
 
     def _still_sick(self, chat_id: str) -> bool:
         stream = self._streams.get(chat_id)

@@ -119,18 +119,6 @@ def document(commands: Sequence[Command], events: Sequence[Struct]) -> Json:
     }
 
 
-def events_of_chatd() -> list[Struct]:
-    """Every event struct that chatd's imported modules define, for boot to hand over."""
-    found: set[Struct] = set()
-    waiting: list[Struct] = [Event]
-    while waiting:
-        for struct in waiting.pop().__subclasses__():
-            waiting.append(struct)
-            if struct.__module__.startswith("chatd."):
-                found.add(struct)
-    return sorted(found, key=_sort_key)
-
-
 def _tag(struct: Struct) -> str:
     return str(struct.__struct_config__.tag)
 

@@ -4,10 +4,10 @@ import os
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.system.world import World, world
 
 from chatd.core.settings import Limits, Postgres, Redis, Secrets, Settings
 from chatd.embedded import Embedded
+from tests.system.world import World, world
 
 UNLIMITED = Limits(
     sends_per_10s=0,

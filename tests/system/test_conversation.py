@@ -12,7 +12,9 @@ async def test_a_message_is_acked_and_then_reaches_every_socket_of_every_member(
 
     ack = await a.say(chat, "hello", "tmp-1")
 
-    assert ack["type"] == "ack" and ack["seq"] == 1 and ack["duplicate"] is False
+    assert ack["type"] == "ack"
+    assert ack["seq"] == 1
+    assert ack["duplicate"] is False
     for phone in (a, a2, b):
         new = await phone.event("message.new", seq=1)
         assert new["message"]["content"] == {"type": "text", "text": "hello", "attachments": []}
@@ -33,7 +35,8 @@ async def test_a_repeat_gets_the_first_ack_and_no_broadcast(two: World) -> None:
     assert {k: again[k] for k in ("message_id", "seq", "ack_token", "sent_at")} == {
         k: first[k] for k in ("message_id", "seq", "ack_token", "sent_at")
     }
-    assert other["type"] == "error" and other["code"] == "conflict"
+    assert other["type"] == "error"
+    assert other["code"] == "conflict"
     await a.say(chat, "two")
     await b.event("message.new", seq=2)
     assert b.seqs(chat) == [1, 2]
@@ -118,7 +121,8 @@ async def test_a_new_member_is_in_at_once(two: World) -> None:
     await b.event("message.new", seq=1)
     await two.rest(ann, "POST", f"/api/chats/{chat}/members", {"user_ids": [eve]})
     joined = await e.event("chat.joined")
-    assert joined["chat"]["id"] == chat and joined["chat"]["head_seq"] == 2
+    assert joined["chat"]["id"] == chat
+    assert joined["chat"]["head_seq"] == 2
     await a.say(chat, "after")
     await e.event("message.new", seq=3)
     assert e.seqs(chat) == [3]

@@ -72,7 +72,9 @@ class Phone:
                     at += 1
                 self._news.clear()
                 if self._reader.done():
-                    raise AssertionError(f"closed with {self.socket.close_code} while waiting; saw {self.frames}")
+                    raise AssertionError(
+                        f"closed with {self.socket.close_code} while waiting; saw {self.frames}"
+                    )
                 await self._news.wait()
 
     async def event(self, type_: str, **fields: Any) -> Frame:

@@ -29,8 +29,8 @@ from chatd.features.messages.contract import (
     ReadMark,
     ReadUpTo,
     ReceivedUpTo,
-    RemoveReaction,
     Removed,
+    RemoveReaction,
     SendAck,
     SendMessage,
     Sync,
@@ -169,7 +169,9 @@ ROUTES = (
     ),
     get("/chats/{chat_id}/messages", get_history, raises=(ChatNotFound,)),
     patch("/chats/{chat_id}/messages/{message_id}", patch_message, raises=(*_VOICE, Conflict), limit="none"),
-    delete("/chats/{chat_id}/messages/{message_id}", delete_message, raises=(*_MESSAGE, Forbidden), limit="none"),
+    delete(
+        "/chats/{chat_id}/messages/{message_id}", delete_message, raises=(*_MESSAGE, Forbidden), limit="none"
+    ),
     put(
         "/chats/{chat_id}/messages/{message_id}/reactions/{emoji}",
         put_reaction,
@@ -177,7 +179,10 @@ ROUTES = (
         limit="none",
     ),
     delete(
-        "/chats/{chat_id}/messages/{message_id}/reactions/{emoji}", delete_reaction, raises=_VOICE, limit="none"
+        "/chats/{chat_id}/messages/{message_id}/reactions/{emoji}",
+        delete_reaction,
+        raises=_VOICE,
+        limit="none",
     ),
     post("/chats/{chat_id}/read", mark_read, status=200, raises=_MESSAGE, limit="none"),
 )

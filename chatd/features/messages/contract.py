@@ -178,7 +178,8 @@ class Removed(msgspec.Struct, frozen=True, kw_only=True):
 
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """``sent``, ``delivered`` (a device of another member has it) or ``read``, and by whom (the first
-    100 of them; ``read_count`` counts all)."""
+    100 of them; ``read_count`` counts all).
+    """
 
     status: Literal["sent", "delivered", "read"]
     read_by: list[UserId]
@@ -208,7 +209,7 @@ class History(msgspec.Struct, frozen=True, kw_only=True):
 class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     """All bounds together hold; ``before`` is a time, the others are exact."""
 
-    before: datetime | None = None
+    before: Annotated[datetime, Meta(tz=True)] | None = None
     before_seq: Annotated[int, Meta(ge=0, le=2**62)] | None = None
     after_seq: Annotated[int, Meta(ge=0, le=2**62)] | None = None
     limit: Annotated[int, Meta(ge=1, le=200)] = 50

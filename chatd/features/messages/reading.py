@@ -39,9 +39,7 @@ READ_BY_SHOWN = 100
 async def history(ctx: Ctx, chat_id: ChatId, query: HistoryQuery) -> History:
     """A page of messages, newest first, with their delivery. Raises ChatNotFound."""
     await chats.require_seat(ctx.db, chat_id, ctx.actor.user_id)
-    rows = await store.page(
-        ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1
-    )
+    rows = await store.page(ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1)
     more, rows = len(rows) > query.limit, rows[: query.limit]
     messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
     progress = await store.progress(ctx.db, chat_id, rows[-1].seq) if rows else []
@@ -88,7 +86,8 @@ class ReplayAsk:
 
 async def _replay(ctx: Ctx, asks: list[ReplayAsk]) -> Sequence[list[bytes] | Exception]:
     """The frames for each ask: per chat its missed events (or chat.reset), then the watermarks that may
-    have moved. What many sockets miss alike is read and encoded once."""
+    have moved. What many sockets miss alike is read and encoded once.
+    """
     limit = ctx.settings.messages.replay_limit
     wants = {want for ask in asks for want in ask.wants}
     short = [w for w in wants if 0 < w.head - w.after <= limit]
@@ -129,9 +128,7 @@ async def _reset(ctx: Ctx, want: Want) -> bytes:
         ctx.db, want.chat_id, None, want.head + 1, None, ctx.settings.messages.reset_messages
     )
     messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
-    event = ChatReset(
-        chat_id=want.chat_id, head_seq=want.head, messages=[messages[row.id] for row in rows]
-    )
+    event = ChatReset(chat_id=want.chat_id, head_seq=want.head, messages=[messages[row.id] for row in rows])
     return codec.frame(event)
 
 
@@ -159,16 +156,17 @@ async def _events(q: Queries, wants: Sequence[Want], limit: int) -> dict[Want, l
 
 def _spans(wants: Iterable[Want], longest: int) -> list[list[Want]]:
     """Wants of one chat that lie together, each span read once; none longer than ``longest`` events but
-    for a want that is so by itself."""
+    for a want that is so by itself.
+    """
     spans: list[list[Want]] = []
     for want in sorted(wants, key=lambda w: (w.chat_id, w.after, w.head)):
         span = spans[-1] if spans else None
-        if span and span[0].chat_id == want.chat_id and want.head - span[0].after <= longest:
-            # The first may itself be longer than the bound; then nobody joins it.
-            if span[0].head - span[0].after <= longest:
-                span.append(want)
-                continue
-        spans.append([want])
+        # The first may itself be longer than the bound; then nobody joins it.
+        head = max(want.head, span[0].head) if span else 0
+        if span and span[0].chat_id == want.chat_id and head - span[0].after <= longest:
+            span.append(want)
+        else:
+            spans.append([want])
     return spans
 
 
@@ -176,9 +174,7 @@ def event_frame(row: store.EventRow, messages: dict[str, Message]) -> bytes:
     """The frame of one place in the log."""
     match row.kind:
         case "new":
-            return codec.frame(
-                MessageNew(chat_id=row.chat_id, seq=row.seq, message=messages[row.message_id])
-            )
+            return codec.frame(MessageNew(chat_id=row.chat_id, seq=row.seq, message=messages[row.message_id]))
         case "update":
             return codec.frame(
                 MessageUpdate(chat_id=row.chat_id, seq=row.seq, message=messages[row.message_id])
@@ -229,7 +225,12 @@ def _mark_frames(mark: store.Watermark, *, received: bool, after: int = -1) -> l
     ):
         frames.append(
             received_frame(
-                mark.chat_id, mark.user_id, mark.received_message_id, mark.received_seq, mark.received_at, None
+                mark.chat_id,
+                mark.user_id,
+                mark.received_message_id,
+                mark.received_seq,
+                mark.received_at,
+                None,
             )
         )
     return frames
@@ -271,7 +272,9 @@ class PostgresLog:
             for w in wanted
             if w.chat_id in heads and heads[w.chat_id].seq > w.seq
         ]
-        events = {want.chat_id: found for want, found in (await _events(self._db, wants, self.PORTION)).items()}
+        events = {
+            want.chat_id: found for want, found in (await _events(self._db, wants, self.PORTION)).items()
+        }
         behind = [w for w in wanted if w.chat_id in heads and heads[w.chat_id].receipt_seq > w.receipt_seq]
         marks = await self._marks(behind)
         found = []

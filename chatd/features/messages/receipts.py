@@ -106,9 +106,7 @@ def received_frame(
     chat_id: str, user_id: str, message_id: str, seq: int, at: datetime, only: frozenset[str] | None
 ) -> Addressed:
     """delivery.received, for those whose messages it covers."""
-    event = DeliveryReceived(
-        chat_id=chat_id, user_id=user_id, message_id=message_id, seq=seq, received_at=at
-    )
+    event = DeliveryReceived(chat_id=chat_id, user_id=user_id, message_id=message_id, seq=seq, received_at=at)
     return Addressed(codec.frame(event), only)
 
 

@@ -94,7 +94,8 @@ def require_sayable(content: TextContent) -> None:
 
 def fingerprint(content: bytes, reply_to: str | None) -> int:
     """64 bits that tell a repeat from the same client_message_id with other content. The content as it was
-    first sent, since edits change the stored one."""
+    first sent, since edits change the stored one.
+    """
     digest = blake2b(content + (reply_to or "").encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big", signed=True)
 

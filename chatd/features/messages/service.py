@@ -59,9 +59,7 @@ async def delete(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> None:
         await store.bury(tx, message_id, ctx.actor.user_id)
         await store.drop_reactions(tx, message_id)
         seq = await store.append_event(tx, chat_id, "delete", message_id, ctx.actor.user_id)
-        event = MessageDelete(
-            chat_id=chat_id, seq=seq, message_id=message_id, deleted_by=ctx.actor.user_id
-        )
+        event = MessageDelete(chat_id=chat_id, seq=seq, message_id=message_id, deleted_by=ctx.actor.user_id)
         tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])
 
 

@@ -40,7 +40,8 @@ class Target(msgspec.Struct, frozen=True):
 
 class EventRow(msgspec.Struct, frozen=True):
     """One place of a chat's log, and which of the asked spans (from 1) it answers; ``kind`` is new ·
-    update · delete · moderation."""
+    update · delete · moderation.
+    """
 
     span: int
     chat_id: ChatId
@@ -214,7 +215,11 @@ async def has_reaction(tx: Tx, message_id: str, emoji: str, user_id: str) -> boo
     """Whether this user has given this emoji."""
     return await tx.one(
         bool,
-        "SELECT EXISTS (SELECT 1 FROM message_reactions WHERE message_id = $1 AND emoji = $2 AND user_id = $3)",
+        """
+        SELECT EXISTS (
+            SELECT 1 FROM message_reactions WHERE message_id = $1 AND emoji = $2 AND user_id = $3
+        )
+        """,
         message_id,
         emoji,
         user_id,
@@ -268,14 +273,13 @@ async def events(
     )
 
 
-async def marks_after(
-    q: Queries, chat_ids: Sequence[str], versions: Sequence[int]
-) -> list[Watermark]:
+async def marks_after(q: Queries, chat_ids: Sequence[str], versions: Sequence[int]) -> list[Watermark]:
     """The watermarks of these chats that moved after a receipt version."""
     return await q.rows(
         Watermark,
         """
-        SELECT p.chat_id, p.user_id, p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
+        SELECT p.chat_id, p.user_id,
+               p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
                p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq
         FROM unnest($1::uuid[], $2::bigint[]) AS w (chat_id, version)
         JOIN chat_participants p ON p.chat_id = w.chat_id
@@ -290,11 +294,13 @@ async def marks_since_event(
     q: Queries, chat_ids: Sequence[str], seqs: Sequence[int], slack_s: float
 ) -> list[Watermark]:
     """The watermarks that may have moved after someone saw these seqs: those younger than the event that
-    took the seq, less ``slack_s`` since a mark and an event travel apart; all, where there is no event."""
+    took the seq, less ``slack_s`` since a mark and an event travel apart; all, where there is no event.
+    """
     return await q.rows(
         Watermark,
         """
-        SELECT p.chat_id, p.user_id, p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
+        SELECT p.chat_id, p.user_id,
+               p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
                p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq
         FROM unnest($1::uuid[], $2::bigint[]) AS w (chat_id, seq)
         LEFT JOIN chat_messages m ON m.chat_id = w.chat_id AND m.seq = w.seq
@@ -323,10 +329,16 @@ async def spoken_in(q: Queries, chat_ids: Sequence[str], user_ids: Sequence[str]
 
 
 async def page(
-    q: Queries, chat_id: str, before: datetime | None, before_seq: int | None, after_seq: int | None, limit: int
+    q: Queries,
+    chat_id: str,
+    before: datetime | None,
+    before_seq: int | None,
+    after_seq: int | None,
+    limit: int,
 ) -> list[PageRow]:
     """A page of the history, newest first. A chat's sent_at never goes back, so the time becomes a seq by
-    bisection (seq_before) and needs no index of its own."""
+    bisection (seq_before) and needs no index of its own.
+    """
     return await q.rows(
         PageRow,
         """

@@ -73,7 +73,13 @@ async def post_typing(ctx: Ctx, chat_id: ChatId, body: PostTyping) -> TypingAnsw
 
 ROUTES = (
     get("/presence", get_presence),
-    post("/chats/{chat_id}/typing", post_typing, status=200, raises=(ChatNotFound, Forbidden, Muted), limit="none"),
+    post(
+        "/chats/{chat_id}/typing",
+        post_typing,
+        status=200,
+        raises=(ChatNotFound, Forbidden, Muted),
+        limit="none",
+    ),
 )
 
 COMMANDS = (

@@ -66,7 +66,7 @@ async def client(world) -> AsyncIterator[Client]:
         require_live=service.require_live_session,
         readiness=ready,
         openapi=openapi.document(api.ROUTES),
-        asyncapi=asyncapi.document([], asyncapi.events_of_chatd()),
+        asyncapi=asyncapi.document([], []),
     )
     factory = await protocol_factory(build(parts), drain_s=1)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)

@@ -44,7 +44,7 @@ async def serve(world):
         require_live=let_in,
         readiness=ready,
         openapi=openapi.document(api.ROUTES),
-        asyncapi=asyncapi.document([], asyncapi.events_of_chatd()),
+        asyncapi=asyncapi.document([], []),
     )
     factory = await protocol_factory(build(parts), drain_s=1)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
