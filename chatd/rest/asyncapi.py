@@ -31,7 +31,6 @@ from chatd.wire.frames import (
     ConnectionReady,
     Drain,
     ErrorFrame,
-    Event,
     Ping,
     Pong,
     SyncComplete,

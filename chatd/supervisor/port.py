@@ -3,8 +3,12 @@
 import errno
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+
+PATIENCE_S = 2.0
+"""How long a port may stay taken before that is an error."""
 
 
 class PortError(Exception):
@@ -18,23 +22,36 @@ def reserve(host: str, port: int) -> Iterator[int]:
     The socket is bound and never listens, so no connection comes to it; but no process of another user
     can take the port while a worker is being replaced. Raises PortError.
     """
-    family, address = _resolve(host, port)
     with ExitStack() as stack:
-        try:
-            if port:
-                stack.enter_context(_alone(host, port))
-                # SO_REUSEPORT would let us in beside another server of the same user that uses it too, and
-                # the kernel would deal the connections out to both. So look first without it.
-                with socket.socket(family) as probe:
-                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    probe.bind(address)
-            held = stack.enter_context(socket.socket(family))
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            held.bind(address)
-        except OSError as error:
-            raise _explained(host, port, error) from None
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                held = _bind(stack, host, port)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise _explained(host, port, error) from None
+            # Workers whose supervisor was killed are about to notice and to let go.
+            time.sleep(0.05)
         yield held.getsockname()[1]
+
+
+def _bind(stack: ExitStack, host: str, port: int) -> socket.socket:
+    family, address = _resolve(host, port)
+    with ExitStack() as mine:
+        if port:
+            mine.enter_context(_alone(host, port))
+            # SO_REUSEPORT would let us in beside another server of the same user that uses it too, and
+            # the kernel would deal the connections out to both. So look first without it.
+            with socket.socket(family) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind(address)
+        held = mine.enter_context(socket.socket(family))
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind(address)
+        stack.enter_context(mine.pop_all())
+    return held
 
 
 def _alone(host: str, port: int) -> socket.socket:

@@ -99,9 +99,10 @@ def test_killed_it_takes_its_workers_along_and_the_next_run_finds_everything(
     serving = start()
     assert serving.ask("POST", "/users", ADA)[0] == 201
     processes = [*serving.workers(), *private_servers(tmp_path)]
+    port = serving.url.rpartition(":")[2]
     serving.signal(signal.SIGKILL)
     serving.wait()
-    again = start()
+    again = start("--port", port, "--workers", "2")
     again.saw("ready on")
     until(lambda: not [pid for pid in processes if alive(pid)])
     assert again.ask("POST", "/users", ADA)[0] == 409
