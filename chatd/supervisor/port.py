@@ -23,17 +23,20 @@ def reserve(host: str, port: int) -> Iterator[int]:
     can take the port while a worker is being replaced. Raises PortError.
     """
     with ExitStack() as stack:
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            try:
-                held = _bind(stack, host, port)
-                break
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
-                    raise _explained(host, port, error) from None
-            # Workers whose supervisor was killed are about to notice and to let go.
-            time.sleep(0.05)
+        held = _bind_patiently(stack, host, port)
         yield held.getsockname()[1]
+
+
+def _bind_patiently(stack: ExitStack, host: str, port: int) -> socket.socket:
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _bind(stack, host, port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise _explained(host, port, error) from None
+        # Workers whose supervisor was killed are about to notice and to let go.
+        time.sleep(0.05)
 
 
 def _bind(stack: ExitStack, host: str, port: int) -> socket.socket:
