@@ -34,6 +34,8 @@ class Actor:
 
 
 NOBODY = Actor("")
+#: A program of the operator, known by ``secrets.internal_api_key`` (routes declared ``internal``).
+OPERATOR = Actor("", roles=frozenset({"operator"}))
 
 
 class Queries(Protocol):

@@ -31,6 +31,17 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Dialect:
+    """How the document that defines a room's paths words a refusal, where that is not problem+json.
+
+    Status and headers stay those of the error; ``render(error)`` makes the body, a ``struct``.
+    """
+
+    struct: type[msgspec.Struct]
+    render: Callable[[AppError], msgspec.Struct]
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One REST call: answers at ``/api`` + path and, where the documents write it so, at path alone."""
 
@@ -44,6 +55,10 @@ class Route:
     limit: str = "read"
     #: Documented in OpenAPI under this heading; the room's name by default.
     tag: str = ""
+    #: For programs of the operator: takes ``secrets.internal_api_key`` instead of an access token.
+    internal: bool = False
+    #: Refusals in the words of the room's own document; None: problem+json.
+    dialect: Dialect | None = None
 
     @property
     def summary(self) -> str:
@@ -119,9 +134,11 @@ def _route(method: str, default: int) -> Callable[..., Route]:
         auth: bool = True,
         limit: str = "read",
         tag: str = "",
+        internal: bool = False,
+        dialect: Dialect | None = None,
     ) -> Route:
         statuses = status if isinstance(status, tuple) else (status,)
-        return Route(method, path, handler, statuses, raises, auth, limit, tag)
+        return Route(method, path, handler, statuses, raises, auth, limit, tag, internal, dialect)
 
     return declare
 

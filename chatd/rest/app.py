@@ -6,6 +6,7 @@ so that its own refusals are answered in our words too.
 """
 
 import asyncio
+import hmac
 import logging
 import re
 import time
@@ -17,8 +18,8 @@ from aiohttp import web
 
 from chatd.core import logs
 from chatd.core.addresses import Proxies, rate_key
-from chatd.core.context import NOBODY, Actor, Ctx
-from chatd.core.declarations import Route
+from chatd.core.context import NOBODY, OPERATOR, Actor, Ctx
+from chatd.core.declarations import Dialect, Route
 from chatd.core.errors import AppError, BadRequest, Internal, MethodNotAllowed, Unauthenticated, Unavailable
 from chatd.core.ids import UuidIds
 from chatd.core.metrics import REST_REQUESTS, REST_SECONDS, Stats
@@ -42,6 +43,7 @@ HEADERS: Final = {
 _CORRELATION_ID: Final = re.compile(r"[\x20-\x7e]{1,128}")
 _TEMPLATE: Final = web.RequestKey("template", str)
 _CORRELATION: Final = web.RequestKey("correlation", str)
+_DIALECT: Final = web.RequestKey("dialect", object)
 #: Asked so often by machines that a line each would bury the rest; logged at debug.
 _QUIET: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -77,7 +79,7 @@ def build(parts: Parts) -> web.Application:
         _add(app, "GET", path, _templated(path, handler))
     # Paths without parameters first: "/chats/unread" must not be taken for a chat's id.
     for route in sorted(parts.routes, key=lambda route: "{" in route.path):
-        handler = _templated(route.path, _Served(route, parts, edge))
+        handler = _templated(route.path, _Served(route, parts, edge), route.dialect)
         # aiohttp's own pattern for a parameter leaves out braces; a malformed id is 422, not 404.
         pattern = re.sub(r"{(\w+)}", r"{\1:[^/]+}", route.path)
         for path in (pattern, PREFIX + pattern):
@@ -91,9 +93,10 @@ def _add(app: web.Application, method: str, path: str, handler: Handler) -> None
         app.router.add_route("HEAD", path, handler)
 
 
-def _templated(template: str, handler: Handler) -> Handler:
+def _templated(template: str, handler: Handler, dialect: Dialect | None = None) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         request[_TEMPLATE] = template
+        request[_DIALECT] = dialect
         return await handler(request)
 
     return handle
@@ -133,6 +136,8 @@ class _Served:
     async def _ctx(self, request: web.Request) -> Ctx:
         origin, address = request[_CORRELATION], self.edge.address(request)
         token = bearer(request)
+        if self.route.internal:
+            return self.parts.make_ctx(self._operator(token), origin, address)
         try:
             actor = self.parts.authenticate(token) if token else NOBODY
             ctx = self.parts.make_ctx(actor, origin, address)
@@ -147,6 +152,13 @@ class _Served:
             raise Unauthenticated("Send an access token: Authorization: Bearer …")
         logs.learn(user_id=actor.user_id)
         return ctx
+
+    def _operator(self, key: str) -> Actor:
+        expected = self.parts.settings.secrets.internal_api_key
+        # Compared in constant time, and never equal where no key is set.
+        if not expected or not hmac.compare_digest(key.encode(), expected.encode()):
+            raise Unauthenticated("Send the internal API key: Authorization: Bearer …")
+        return OPERATOR
 
 
 class Edge:
@@ -182,7 +194,7 @@ class Edge:
             unquote(request.raw_path.partition("?")[0])
             return await inner(request)
         except AppError as error:
-            return self.refusal(error, correlation)
+            return self.refusal(error, correlation, request.get(_DIALECT))
         except web.HTTPMethodNotAllowed as error:
             if request.method == "OPTIONS":
                 return web.Response(status=204, headers={"Allow": error.headers["Allow"]})
@@ -197,12 +209,12 @@ class Edge:
             raise  # nobody is left to answer; server.py ends the connection
         except Exception:
             log.exception("%s %s failed", request.method, request.get(_TEMPLATE, "(none)"))
-            return self.refusal(Internal(), correlation)
+            return self.refusal(Internal(), correlation, request.get(_DIALECT))
 
-    def refusal(self, error: AppError, correlation: str) -> web.Response:
+    def refusal(self, error: AppError, correlation: str, dialect: object = None) -> web.Response:
         """The answer for an error, counted."""
         self.stats.errors["rest", error.code] += 1
-        response = response_of(error, correlation)
+        response = response_of(error, correlation, dialect if isinstance(dialect, Dialect) else None)
         if error.status in (408, 413):
             # What is left of the body must not be taken for the next request, nor be waited for.
             response.force_close()

@@ -69,7 +69,10 @@ def document(routes: Sequence[Route]) -> Json:
         "paths": paths | _root_paths(),
         "components": {
             "schemas": components,
-            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+                "internal": {"type": "http", "scheme": "bearer", "description": "The internal API key."},
+            },
             "headers": _HEADERS,
             "examples": {code: _example(error) for code, error in by_code(errors).items()},
         },
@@ -93,12 +96,16 @@ class _Described:
         """Every type that must have a schema."""
         kinds = [self.hints[name] for name in self.binding.path_names]
         found = (self.binding.query_type, self.binding.body_type, self.returns)
+        if self.route.dialect is not None:
+            kinds.append(self.route.dialect.struct)
         return kinds + [kind for kind in found if kind is not None]
 
     def errors(self) -> set[type[AppError]]:
         """What it may answer: its own declared errors, and those of the edge that can befall it."""
         route, errors = self.route, {*self.route.raises, *_ALWAYS}
-        if route.auth:
+        if route.internal:
+            errors.add(Unauthenticated)
+        elif route.auth:
             errors |= {Unauthenticated, Banned}
         if route.limit != "none":
             errors.add(RateLimited)
@@ -121,9 +128,13 @@ class _Described:
                 "required": not self.binding.body_optional,
                 "content": {"application/json": {"schema": kinds[self.binding.body_type]}},
             }
-        operation["responses"] = self._successes(kinds) | _refusals(self.errors())
+        dialect = self.route.dialect
+        worded = kinds[dialect.struct] if dialect is not None else None
+        operation["responses"] = self._successes(kinds) | _refusals(self.errors(), worded)
         # {} beside it: a token is not asked for, but one that is sent says who asks.
         operation["security"] = [{"bearer": []}] if self.route.auth else [{}, {"bearer": []}]
+        if self.route.internal:
+            operation["security"] = [{"internal": []}]
         operation["x-rate-limit"] = self.route.limit
         return operation
 
@@ -178,15 +189,18 @@ def _in_query(field: Json) -> Json:
     return {"anyOf": options, **rest} if options else rest
 
 
-def _refusals(errors: set[type[AppError]]) -> Json:
-    """The error responses, by status; the codes of one status are its examples."""
+def _refusals(errors: set[type[AppError]], worded: Json | None = None) -> Json:
+    """The error responses, by status; the codes of one status are its examples.
+
+    ``worded`` is the schema of a room's own dialect, where it has one.
+    """
     of_status: dict[int, list[type[AppError]]] = {}
     for error in by_code(errors).values():
         of_status.setdefault(error.status, []).append(error)
-    return {str(status): _refusal(status, of_status[status]) for status in sorted(of_status)}
+    return {str(status): _refusal(status, of_status[status], worded) for status in sorted(of_status)}
 
 
-def _refusal(status: int, errors: list[type[AppError]]) -> Json:
+def _refusal(status: int, errors: list[type[AppError]], worded: Json | None) -> Json:
     headers = {"X-Correlation-Id": {"$ref": "#/components/headers/X-Correlation-Id"}}
     if status in (429, 503):
         headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
@@ -194,10 +208,13 @@ def _refusal(status: int, errors: list[type[AppError]]) -> Json:
         headers["WWW-Authenticate"] = {"$ref": "#/components/headers/WWW-Authenticate"}
     examples = {error.code: {"$ref": f"#/components/examples/{error.code}"} for error in errors}
     schema = {"$ref": "#/components/schemas/Problem"}
+    content: Json = {CONTENT_TYPE: {"schema": schema, "examples": examples}}
+    if worded is not None:
+        content = {"application/json": {"schema": worded}}
     return {
         "description": " ".join(f"`{error.code}`: {doc(error)}" for error in errors),
         "headers": headers,
-        "content": {CONTENT_TYPE: {"schema": schema, "examples": examples}},
+        "content": content,
     }
 
 

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
+from chatd.core.declarations import Dialect
 from chatd.core.errors import (
     AppError,
     BadRequest,
@@ -58,10 +59,14 @@ def problem_of(error: AppError, correlation_id: str) -> Problem:
     )
 
 
-def response_of(error: AppError, correlation_id: str) -> web.Response:
-    """The answer for an error, with the headers that belong to its kind."""
-    body: dict[str, Any] = {**error.extra, **msgspec.to_builtins(problem_of(error, correlation_id))}
-    response = web.Response(body=_encode(body), status=error.status, content_type=CONTENT_TYPE)
+def response_of(error: AppError, correlation_id: str, dialect: Dialect | None = None) -> web.Response:
+    """The answer for an error, with the headers that belong to its kind; a room may have its own words."""
+    if dialect is not None:
+        worded = _encode(dialect.render(error))
+        response = web.Response(body=worded, status=error.status, content_type="application/json")
+    else:
+        body: dict[str, Any] = {**error.extra, **msgspec.to_builtins(problem_of(error, correlation_id))}
+        response = web.Response(body=_encode(body), status=error.status, content_type=CONTENT_TYPE)
     if error.retry_after_ms is not None:
         # Whole seconds (RFC 9110, 10.2.3), rounded up: coming back too early only costs another 429.
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_ms / 1000)))
