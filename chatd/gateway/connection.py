@@ -182,6 +182,7 @@ class Connection(asyncio.Protocol):
         self.phase = Phase.CLOSING
         self.edge.stats.closes[code] += 1
         self.edge.leave_all(self)
+        self.resume_reading()  # the client's answer to the close frame must be read
         self.ws.fail(code, reason) if self.slow else self.ws.send_close(code, reason)
         self._send_pending()
         if self.timer is not None:

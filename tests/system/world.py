@@ -45,7 +45,7 @@ class Phone:
 
     async def send(self, type_: str, **fields: Any) -> None:
         """A command without an id."""
-        await self.socket.send(json.dumps({"type": type_, **fields}))
+        await self.socket.send(json.dumps({"type": type_, **fields}, ensure_ascii=False))
 
     async def call(self, type_: str, **fields: Any) -> Frame:
         """A command and its answer (the frame with its ``re``)."""
