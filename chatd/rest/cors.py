@@ -37,7 +37,8 @@ class Cors:
         """Let the asking page read this answer, where its origin may."""
         if self.allowed and not self.all:
             # The answer differs by origin, allowed or not: caches must know.
-            response.headers["Vary"] = "Origin"
+            varies = response.headers.get("Vary")
+            response.headers["Vary"] = f"{varies}, Origin" if varies else "Origin"
         origin = request.headers.get("Origin", "")
         if origin and self._allows(origin):
             response.headers["Access-Control-Allow-Origin"] = "*" if self.all else origin

@@ -13,6 +13,8 @@ from chatd.core.errors import (
 )
 from chatd.features.accounts import service
 from chatd.features.accounts.contract import (
+    Cards,
+    CardsQuery,
     Done,
     Login,
     OidcLogin,
@@ -59,6 +61,12 @@ async def get_user(ctx: Ctx, user_id: UserRef) -> Profile:
     return await service.get_profile(ctx, user_id)
 
 
+async def get_users(ctx: Ctx, query: CardsQuery) -> Cards:
+    """Names and pictures of many users at once; ids of nobody are left out."""
+    ids = [part.strip() for text in query.ids for part in text.split(",") if part.strip()]
+    return await service.get_cards(ctx, ids)
+
+
 async def patch_user(ctx: Ctx, user_id: UserRef, body: PatchProfile) -> Done:
     """Change some fields of one's own profile."""
     await service.patch_profile(ctx, user_id, body)
@@ -74,6 +82,7 @@ ROUTES = (
     post("/auth/refresh", refresh, status=200, auth=False, limit="none", raises=_SIGN_IN),
     post("/auth/logout", logout, status=204, limit="none"),
     post("/auth/oidc/{provider}", login_oidc, status=200, auth=False, limit="none", raises=_SIGN_IN),
+    get("/users", get_users),
     get("/users/{user_id}", get_user, raises=(UserNotFound,)),
     patch("/users/{user_id}", patch_user, limit="write", raises=(Forbidden, UserNotFound)),
 )

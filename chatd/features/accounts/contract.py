@@ -22,6 +22,9 @@ Provider = Literal["google", "apple"]
 #: The id of a user, or ``me``.
 UserRef = Annotated[str, Meta(pattern="^(me|usr_[0-7][0-9a-hjkmnp-tv-z]{25})$", max_length=30)]
 
+#: How many users one GET /users names.
+MAX_CARDS = 100
+
 #: Why a token may still be good while its session is not; ``unknown``: never was, or purged.
 SessionState = Literal["live", "revoked", "expired", "banned", "unknown"]
 
@@ -178,6 +181,26 @@ class RefreshState(msgspec.Struct, frozen=True):
     expires_at: datetime
     revoked_at: datetime | None
     banned: bool
+
+
+class Card(msgspec.Struct, frozen=True):
+    """As much of a user as a list of chats or messages shows."""
+
+    id: UserId
+    display_name: str
+    avatar_url: str | None
+
+
+class CardsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose: ids, separated by commas or as repeated parameters, at most MAX_CARDS."""
+
+    ids: list[str]
+
+
+class Cards(msgspec.Struct, frozen=True, kw_only=True):
+    """Those of the users that there are, in no order."""
+
+    users: list[Card]
 
 
 class LastActive(msgspec.Struct, frozen=True):

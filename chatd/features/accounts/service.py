@@ -14,9 +14,11 @@ from msgspec import UNSET
 from chatd.core.addresses import rate_key
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Banned, EmailTaken, Forbidden, Unauthenticated, UserNotFound, ValidationFailed
-from chatd.core.ids import Ids
+from chatd.core.ids import Ids, UserId
 from chatd.features.accounts import oidc, passwords, rules, store
 from chatd.features.accounts.contract import (
+    MAX_CARDS,
+    Cards,
     Credentials,
     Login,
     NewAccount,
@@ -41,6 +43,7 @@ from chatd.features.accounts.sessions import (
 
 __all__ = [
     "create_many",
+    "get_cards",
     "get_profile",
     "last_active",
     "login",
@@ -174,6 +177,17 @@ async def get_profile(ctx: Ctx, user_id: str) -> Profile:
     """The user as the actor may see them. Raises UserNotFound."""
     person = await _person(ctx.db, _resolve(ctx, user_id))
     return _own(person) if person.id == ctx.actor.user_id else _public(person)
+
+
+async def get_cards(ctx: Ctx, user_ids: Collection[str]) -> Cards:
+    """Names for ids. Raises ValidationFailed for more than MAX_CARDS, or for what is no user's id."""
+    if len(user_ids) > MAX_CARDS:
+        raise ValidationFailed.at("$.ids", f"at most {MAX_CARDS} users")
+    try:
+        wanted = msgspec.convert(list(user_ids), list[UserId])
+    except msgspec.ValidationError:
+        raise ValidationFailed.at("$.ids", "expected user ids") from None
+    return Cards(users=await store.find_cards(ctx.db, wanted))
 
 
 async def patch_profile(ctx: Ctx, user_id: str, wanted: PatchProfile) -> None:

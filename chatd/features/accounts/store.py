@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from chatd.core.context import Queries
-from chatd.features.accounts.contract import Credentials, LastActive, Person, RefreshState, SessionRow
+from chatd.features.accounts.contract import Card, Credentials, LastActive, Person, RefreshState, SessionRow
 
 
 async def insert_user(
@@ -98,6 +98,15 @@ async def find_last_active(db: Queries, user_ids: Collection[str]) -> list[LastA
     return await db.rows(
         LastActive,
         "SELECT id, last_active_at FROM users WHERE id = ANY ($1::uuid[]) AND last_active_at IS NOT NULL",
+        list(user_ids),
+    )
+
+
+async def find_cards(db: Queries, user_ids: Collection[str]) -> list[Card]:
+    """Those of the users that there are."""
+    return await db.rows(
+        Card,
+        "SELECT id, display_name, avatar_url FROM users WHERE id = ANY ($1::uuid[])",
         list(user_ids),
     )
 

@@ -195,3 +195,20 @@ async def test_too_many_logins_say_when_to_come_back(client, world):
     assert (await client("POST", "/auth/login", body))[0] == 401
     status, problem = await client("POST", "/auth/login", body)
     assert (status, problem["code"]) == (429, "rate_limited")
+
+
+async def test_many_names_come_in_one_call(client: Client) -> None:
+    ann, token = await client.member("ann@example.com")
+    bob, _ = await client.member("bob@example.com")
+    nobody = "usr_01h455vb4pex5vsknk084sn02q"
+    status, answer = await client("GET", f"/users?ids={ann},{bob}&ids={nobody}", token=token)
+    assert status == 200
+    assert {user["id"]: user["display_name"] for user in answer["users"]} == {ann: "Alex", bob: "Alex"}
+    assert all(set(user) == {"id", "display_name", "avatar_url"} for user in answer["users"])
+
+
+async def test_names_are_for_those_who_are_logged_in_and_at_most_a_hundred(client: Client) -> None:
+    ann, token = await client.member("ann@example.com")
+    assert (await client("GET", f"/users?ids={ann}"))[0] == 401
+    assert (await client("GET", "/users?ids=" + ",".join([ann] * 101), token=token))[0] == 422
+    assert (await client("GET", "/users?ids=cht_01h455vb4pex5vsknk084sn02q", token=token))[0] == 422
