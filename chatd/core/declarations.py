@@ -77,7 +77,8 @@ class Command:
 
     ``reply(result, re)`` makes the answering frame or frames, finished; without it the answer is an ack.
     ``answers`` are the event structs that a ``reply`` answers with, for the documents.
-    ``counted`` commands fall under ``limits.commands_per_10s``.
+    ``counted`` commands fall under ``limits.commands_per_10s``. ``max_bytes`` lets a command's frame be
+    longer than ``socket.max_frame_bytes``, where its own bounds need it.
     """
 
     struct: type[msgspec.Struct]
@@ -86,6 +87,7 @@ class Command:
     answers: tuple[type[msgspec.Struct], ...] = ()
     reply: Callable[[Any, Any], bytes] | None = None
     counted: bool = True
+    max_bytes: int = 0
 
     @property
     def type(self) -> str:

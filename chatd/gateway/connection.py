@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
             extensions=self.edge.extensions,
             subprotocols=self.edge.subprotocols,
             select_subprotocol=_echo_known,
-            max_size=socket.max_frame_bytes,
+            max_size=self.edge.dispatch.MAX_INIT_BYTES,
             logger=_quiet,
         )
         self.timer = asyncio.get_running_loop().call_later(socket.init_timeout_s, self._late)

@@ -48,6 +48,7 @@ _ack_latency = Sampled(ACK_LATENCY, every=8)
 class Dispatch:
     """The command table of a node."""
 
+    MAX_INIT_BYTES = 262_144  # ``since`` of a user with thousands of chats
     SLOW_REPLY_S = 30.0  # how long a reply waits for a reader that does not read
 
     def __init__(self, edge: "Edge", commands: Sequence[Declaration]) -> None:
@@ -55,7 +56,10 @@ class Dispatch:
         self._table: dict[type, Declaration] = {command.struct: command for command in commands}
         structs: list[Any] = [*self._table, ConnectionInit, AuthRefresh, Ping]
         self._decode = codec.CommandDecoder(structs)
-        self._bare_ack = codec.frame(Ack())
+        self._max_bytes = edge.settings.socket.max_frame_bytes
+        #: The longest frame that any command may have.
+        self.longest = max(self._max_bytes, *(command.max_bytes for command in commands))
+        self._long = {"connection.init", *(command.type for command in commands if command.max_bytes)}
 
     # ---------------------------------------------------------------- frames
 
@@ -64,12 +68,16 @@ class Dispatch:
         try:
             command = self._decode(data)
         except codec.Refusal as refusal:
-            self._refuse(connection, refusal)
+            self._refuse(connection, refusal, len(data))
             return
         if not isinstance(command, ConnectionInit):
+            if len(data) > self._max_bytes:
+                connection.close(CloseCode.TOO_LARGE, "frame too large")
+                return
             self.fail(connection, Unauthenticated("The first frame must be connection.init"), command)
             connection.close(CloseCode.UNAUTHENTICATED, "connection.init comes first")
             return
+        connection.ws.max_message_size = self.longest
         connection.phase = Phase.OPENING
         connection.pause_reading()
         connection.own(asyncio.create_task(self._edge.opening.open(connection, command), name="open socket"))
@@ -79,9 +87,12 @@ class Dispatch:
         try:
             command = self._decode(data)
         except codec.Refusal as refusal:
-            self._refuse(connection, refusal)
+            self._refuse(connection, refusal, len(data))
             return
         declaration = self._table.get(type(command))
+        if len(data) > self._max_bytes and (declaration is None or len(data) > declaration.max_bytes):
+            connection.close(CloseCode.TOO_LARGE, "frame too large")
+            return
         if declaration is None:
             self._own_command(connection, command)
             return
@@ -214,7 +225,11 @@ class Dispatch:
         """Answer one command with its error."""
         self._answer(connection, error, command.id, getattr(command, "client_message_id", None))
 
-    def _refuse(self, connection: "Connection", refusal: codec.Refusal) -> None:
+    def _refuse(self, connection: "Connection", refusal: codec.Refusal, size: int = 0) -> None:
+        # A watch list of 501 is told so; anything else of that size is not read at all.
+        if size > self._max_bytes and refusal.type_ not in self._long:
+            connection.close(CloseCode.TOO_LARGE, "frame too large")
+            return
         error = refusal.error if isinstance(refusal.error, AppError) else BadFrame()
         self._answer(connection, error, refusal.re, refusal.client_message_id)
         nothing = isinstance(error, BadFrame | UnknownType)

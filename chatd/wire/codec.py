@@ -30,8 +30,11 @@ class _Envelope(msgspec.Struct):
 class Refusal(Exception):
     """A frame that is no command: the error to answer with, and the refs to echo."""
 
-    def __init__(self, error: Exception, re: str | None, client_message_id: str | None) -> None:
+    def __init__(
+        self, error: Exception, re: str | None, client_message_id: str | None, type_: str = ""
+    ) -> None:
         super().__init__(str(error))
+        self.type_ = type_
         self.error = error
         self.re = re
         self.client_message_id = client_message_id
@@ -115,7 +118,7 @@ class CommandDecoder:
             return Refusal(ValidationFailed.at("$.type", "a command needs a type"), re, cmid)
         if seen.type not in self._types:
             return Refusal(UnknownType(f"There is no command {seen.type[:64]!r}"), re, cmid)
-        return Refusal(invalid(error), re, cmid)
+        return Refusal(invalid(error), re, cmid, seen.type)
 
 
 def invalid(error: msgspec.ValidationError) -> ValidationFailed:

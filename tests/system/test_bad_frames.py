@@ -109,6 +109,22 @@ async def test_a_frame_that_is_too_large_closes_with_4413(one: World) -> None:
     assert await phone.closed() == 4413
 
 
+async def test_since_may_name_thousands_of_chats(one: World) -> None:
+    (ann,) = await one.users(1)
+    long_since = {one.nodes[0].ids.new("cht"): 7 for _ in range(3000)}
+    phone = await one.phone(ann, since=long_since)
+    await phone.event("sync.complete")
+    await phone.socket.send(json.dumps({"type": "ping", "pad": "x" * 17_000}))
+    assert await phone.closed() == 4413
+
+
+async def test_a_first_frame_that_is_too_large_is_not_read(one: World) -> None:
+    socket = await one.raw()
+    await socket.send(json.dumps({"type": "ping", "pad": "x" * 17_000}))
+    await socket.wait_closed()
+    assert socket.close_code == 4413
+
+
 async def test_too_many_bad_frames_close_with_4400(one: World) -> None:
     (ann,) = await one.users(1)
     phone = await one.phone(ann)

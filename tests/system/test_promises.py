@@ -25,7 +25,7 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory, settings: object):  # ty
 @pytest.fixture
 async def fragile(own_redis, settings):  # type: ignore[no-untyped-def]
     """Two nodes over it."""
-    from tests.system.world import world  # noqa: PLC0415
+    from tests.system.world import world
 
     redis = Redis(url=own_redis.url, prefix=f"t{os.urandom(4).hex()}", heartbeat_s=0.2, timeout_s=0.5)
     async with world(msgspec.structs.replace(settings, redis=redis), 2) as made:
@@ -188,9 +188,9 @@ async def test_with_postgres_away_sends_are_told_not_now_and_service_comes_back(
     tmp_path_factory: pytest.TempPathFactory,
     settings,  # type: ignore[no-untyped-def]
 ) -> None:
-    from chatd.core.settings import Postgres  # noqa: PLC0415
-    from chatd.db import migrations  # noqa: PLC0415
-    from tests.system.world import world  # noqa: PLC0415
+    from chatd.core.settings import Postgres
+    from chatd.db import migrations
+    from tests.system.world import world
 
     with Embedded(tmp_path_factory.mktemp("pg"), redis=False) as embedded:
         await migrations.apply(embedded.postgres.url)

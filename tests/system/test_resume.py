@@ -27,6 +27,11 @@ def state_of(phone: Phone, chat: str) -> dict[str, Any]:
     }
 
 
+def essence(m: dict[str, Any]) -> tuple[Any, ...]:
+    """What must be the same however it was learned."""
+    return m["seq"], m["sender_id"], m["content"], m["reactions"], m["reply_to"]
+
+
 async def fetched(world: World, user: str, chat: str) -> dict[str, Any]:
     _, history = await world.rest(user, "GET", f"/api/chats/{chat}/messages?limit=200")
     return {m["id"]: essence(m) for m in history["messages"]}

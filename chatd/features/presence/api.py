@@ -86,5 +86,6 @@ COMMANDS = (
     Command(TypingStart, start_typing, raises=(ChatNotFound, Muted, Forbidden)),
     Command(TypingStop, stop_typing, raises=(ChatNotFound,)),
     Command(PresenceSet, set_presence),
-    Command(PresenceWatch, watch, answers=(PresenceStateEvent,), reply=watched),
+    # 500 ids are 16.5 KB: a little more than any other frame may have.
+    Command(PresenceWatch, watch, answers=(PresenceStateEvent,), reply=watched, max_bytes=18_432),
 )
