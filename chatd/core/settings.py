@@ -74,6 +74,11 @@ class Auth(Section, frozen=True):
     apple_jwks_url: str = "https://appleid.apple.com/auth/keys"
     apple_client_ids: tuple[str, ...] = ()
     hash_threads: AtLeastOne = 2
+    lockout_after: Count = 8
+    lockout_s: Seconds = 30.0
+    lockout_max_s: Seconds = 900.0
+    verify_ttl_s: AtLeastOne = 259_200
+    reset_ttl_s: AtLeastOne = 3600
 
 
 class Socket(Section, frozen=True):
@@ -137,6 +142,37 @@ class Limits(Section, frozen=True):
     flood_close_s: Seconds = 30.0
 
 
+class Mail(Section, frozen=True):
+    """Letters by SMTP; with no host none are sent."""
+
+    host: str = ""
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 587
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    sender: str = "chatd <chatd@localhost>"
+    timeout_s: Patience = 20.0
+
+
+class Push(Section, frozen=True):
+    """Reaching devices that have no socket."""
+
+    grace_s: Seconds = 10.0
+    max_age_s: Patience = 3600.0
+    timeout_s: Patience = 10.0
+    fcm_url: str = "https://fcm.googleapis.com"
+    apns_url: str = "https://api.push.apple.com"
+    apns_topic: str = ""
+    apns_team_id: str = ""
+    apns_key_id: str = ""
+    web_origins: tuple[str, ...] = (
+        "https://fcm.googleapis.com",
+        "https://updates.push.services.mozilla.com",
+        "https://*.push.apple.com",
+        "https://*.notify.windows.com",
+    )
+    web_subject: str = ""
+
+
 class Log(Section, frozen=True):
     """What is written to stderr."""
 
@@ -149,6 +185,10 @@ class Secrets(Section, frozen=True):
 
     jwt_key: str = ""
     internal_api_key: str = ""
+    smtp_password: str = ""
+    fcm_account: str = ""
+    apns_key: str = ""
+    vapid_key: str = ""
 
 
 class Settings(Section, frozen=True):
@@ -165,6 +205,8 @@ class Settings(Section, frozen=True):
     presence: Presence = Presence()
     fanout: Fanout = Fanout()
     limits: Limits = Limits()
+    mail: Mail = Mail()
+    push: Push = Push()
     log: Log = Log()
     secrets: Secrets = Secrets()
 
