@@ -341,15 +341,15 @@ DECLARE
     low bigint := 0;        -- everything up to here is earlier
     high bigint;            -- the first that is not, or past the end
     middle bigint;
-    found record;
+    hit record;
 BEGIN
     IF p_time IS NULL THEN RETURN NULL; END IF;
     SELECT head_seq + 1 INTO high FROM chat_chats WHERE id = p_chat;
     WHILE high - low > 1 LOOP
         middle := low + (high - low) / 2;
-        SELECT m.seq, m.sent_at INTO found FROM chat_messages m
+        SELECT m.seq, m.sent_at INTO hit FROM chat_messages m
         WHERE m.chat_id = p_chat AND m.seq >= middle AND m.seq < high ORDER BY m.seq LIMIT 1;
-        IF NOT FOUND OR found.sent_at >= p_time THEN high := middle; ELSE low := found.seq; END IF;
+        IF NOT FOUND OR hit.sent_at >= p_time THEN high := middle; ELSE low := hit.seq; END IF;
     END LOOP;
     RETURN high;
 END $$;
