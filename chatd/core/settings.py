@@ -173,6 +173,28 @@ class Push(Section, frozen=True):
     web_subject: str = ""
 
 
+class Gp(Section, frozen=True):
+    """GP rooms (gp-groups.md)."""
+
+    lifetime_hours: Annotated[float, Meta(gt=0, le=168)] = 4.0
+    max_members: Annotated[int, Meta(ge=2, le=100)] = 5
+    daily_limit: AtLeastOne = 2
+    cooldown_s: Count = 3600
+    min_active_groups: Count = 5
+    expiring_minutes: Count = 15
+    history_days: AtLeastOne = 30
+    min_members: AtLeastOne = 3
+    min_age_hours: Annotated[float, Meta(ge=0, le=168)] = 2.5
+    min_messages: Count = 20
+    min_writers: Count = 3
+    voting_minutes: AtLeastOne = 30
+    vote_retry_minutes: Count = 30
+    moves_per_hour: Count = 20
+    explore_candidates: AtLeastOne = 2000
+    watch_minutes: AtLeastOne = 10
+    watch_fanout: AtLeastOne = 500
+
+
 class Log(Section, frozen=True):
     """What is written to stderr."""
 
@@ -207,6 +229,7 @@ class Settings(Section, frozen=True):
     limits: Limits = Limits()
     mail: Mail = Mail()
     push: Push = Push()
+    gp: Gp = Gp()
     log: Log = Log()
     secrets: Secrets = Secrets()
 
