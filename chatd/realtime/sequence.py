@@ -38,10 +38,12 @@ class Sequence(Generic[T]):
             if first == position + 1 and self._held is None:  # the way of nearly every message
                 self.position = position + len(items)
                 return items
-            if first + len(items) - 1 <= position:
-                return []
+            if first <= position + 1:  # never held, so that a full hold cannot keep its own gap open
+                fresh = items[position + 1 - first :]
+                self.position = position + len(fresh)
+                return self._release(fresh)
         self._hold(first, items)
-        return self._release([]) if position is not None else []
+        return []
 
     def skip_to(self, position: int) -> list[T]:
         """Everything up to ``position`` is known to be through by another road."""
@@ -70,7 +72,7 @@ class Sequence(Generic[T]):
             self._held_count -= len(items)
             fresh = items[position + 1 - first :]
             position += len(fresh)
-            passed.extend(fresh)
+            passed = passed + fresh
         self.position = position
         if not held:
             self._held = None
