@@ -187,11 +187,15 @@ CREATE FUNCTION append_messages(
 LANGUAGE plpgsql
 -- The plan is made once a connection, perhaps on empty tables: only index look-ups stay right as they grow.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = auto
 AS $$
 DECLARE
     directs uuid[];     -- the direct chats among them
     closed bigint[];    -- the places of sends that the other side of a direct chat does not want
 BEGIN
+    -- To plan anew for the sizes of the arrays costs as much as to store one message: worth it for many only.
+    PERFORM set_config('plan_cache_mode', CASE WHEN cardinality(p_chat) < 10 THEN 'force_generic_plan'
+                                               ELSE 'auto' END, true);
     -- Locks in id order, so that two batches cannot wait for each other. The statements after this one
     -- take their snapshots after the locks, so they see whatever the last holders committed.
     SELECT array_agg(l.id) FILTER (WHERE l.type = 'direct') INTO directs
@@ -378,15 +382,15 @@ DECLARE
     low bigint := 0;        -- everything up to here is earlier
     high bigint;            -- the first that is not, or past the end
     middle bigint;
-    found record;
+    hit record;
 BEGIN
     IF p_time IS NULL THEN RETURN NULL; END IF;
     SELECT head_seq + 1 INTO high FROM chat_chats WHERE id = p_chat;
     WHILE high - low > 1 LOOP
         middle := low + (high - low) / 2;
-        SELECT m.seq, m.sent_at INTO found FROM chat_messages m
+        SELECT m.seq, m.sent_at INTO hit FROM chat_messages m
         WHERE m.chat_id = p_chat AND m.seq >= middle AND m.seq < high ORDER BY m.seq LIMIT 1;
-        IF NOT FOUND OR found.sent_at >= p_time THEN high := middle; ELSE low := found.seq; END IF;
+        IF NOT FOUND OR hit.sent_at >= p_time THEN high := middle; ELSE low := hit.seq; END IF;
     END LOOP;
     RETURN high;
 END $$;
