@@ -10,11 +10,13 @@ from chatd.features.chats.contract import (
     Chat,
     ChatDetail,
     ChatPage,
+    ChatSettings,
     CreateChat,
     ListChats,
     Member,
     MemberRef,
     PatchChat,
+    PutChatSettings,
     SetRole,
 )
 
@@ -57,6 +59,16 @@ async def remove_member(ctx: Ctx, chat_id: ChatId, user_id: MemberRef) -> None:
         await service.expel(ctx, chat_id, user_id)
 
 
+async def get_settings(ctx: Ctx, chat_id: ChatId) -> ChatSettings:
+    """My own settings of a chat."""
+    return await service.show_settings(ctx, chat_id)
+
+
+async def put_settings(ctx: Ctx, chat_id: ChatId, body: PutChatSettings) -> ChatSettings:
+    """Mute, pin or archive a chat for myself, or say what I want to be told of; the rest stays."""
+    return await service.change_settings(ctx, chat_id, body)
+
+
 async def set_role(ctx: Ctx, chat_id: ChatId, user_id: MemberRef, body: SetRole) -> Member:
     """Give a member a rank; ``owner`` hands the group over. Answers the member."""
     target = ctx.actor.user_id if user_id == "me" else user_id
@@ -71,6 +83,8 @@ ROUTES = (
     get("/chats", list_chats),
     get("/chats/{chat_id}", get_chat, raises=(ChatNotFound,)),
     patch("/chats/{chat_id}", patch_chat, raises=(ChatNotFound, Forbidden), limit="none"),
+    get("/chats/{chat_id}/settings", get_settings, raises=(ChatNotFound,)),
+    put("/chats/{chat_id}/settings", put_settings, raises=(ChatNotFound,), limit="none"),
     post("/chats/{chat_id}/members", add_members, status=200, raises=_GROUP, limit="none"),
     put("/chats/{chat_id}/members/{user_id}", set_role, raises=_GROUP, limit="none"),
     delete("/chats/{chat_id}/members/{user_id}", remove_member, status=204, raises=_GROUP, limit="none"),

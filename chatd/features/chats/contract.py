@@ -28,10 +28,23 @@ class Attachment(msgspec.Struct, frozen=True):
 
 
 class TextContent(msgspec.Struct, frozen=True, tag="text", tag_field="type", kw_only=True):
-    """What a person wrote: 1 to 4000 characters, or none where there is an attachment."""
+    """What a person wrote: 1 to 4000 characters, or none where there is an attachment.
+
+    ``mentions`` are members of the chat; ``mentions_all`` calls everybody, which moderators may.
+    """
 
     text: Annotated[str, Meta(max_length=4000, pattern=NO_NUL)]
     attachments: Annotated[list[Attachment], Meta(max_length=10)] = []
+    mentions: Annotated[list[UserId], Meta(max_length=50)] | UnsetType = UNSET
+    mentions_all: bool | UnsetType = UNSET
+
+
+class ForwardedContent(msgspec.Struct, frozen=True, tag="text", tag_field="type", kw_only=True):
+    """What was said elsewhere; where and by whom is not told."""
+
+    text: str
+    attachments: list[Attachment]
+    forwarded: Literal[True]
 
 
 class SystemContent(msgspec.Struct, frozen=True, tag="system", tag_field="type", kw_only=True):
@@ -58,8 +71,36 @@ class Reaction(msgspec.Struct, frozen=True):
     user_ids: list[UserId]
 
 
+class ReplyPreview(msgspec.Struct, frozen=True):
+    """What the message in ``reply_to`` says when this is read; ``text`` (its first 140 characters) is null
+    where it was deleted or hidden, or has no words.
+
+    It follows the message that it quotes: a ``message.update`` or ``message.delete`` of that one is news of
+    its previews too.
+    """
+
+    message_id: MessageId
+    sender_id: UserId
+    text: str | None
+
+
+class ThreadHead(msgspec.Struct, frozen=True):
+    """The replies to a message and to its replies, when this is read; each ``message.new`` with its
+    ``thread_id`` adds one, each ``message.delete`` of a reply takes one.
+    """
+
+    reply_count: int
+    last_reply_seq: int
+    last_reply_at: datetime
+
+
 class Message(msgspec.Struct, frozen=True):
-    """A message as everybody sees it. ``content`` is stored JSON, passed through untouched."""
+    """A message as everybody sees it. ``content`` is stored JSON, passed through untouched.
+
+    Left out where there is nothing to say: ``reply_preview`` and ``thread_id`` (the message that began the
+    chain) but for replies, ``thread`` but for what was replied to, ``pinned_at`` and ``pinned_by`` but for
+    what is pinned.
+    """
 
     id: MessageId
     chat_id: ChatId
@@ -74,6 +115,11 @@ class Message(msgspec.Struct, frozen=True):
     edited_at: datetime | None
     deleted_at: datetime | None
     moderation_status: str
+    reply_preview: ReplyPreview | UnsetType = UNSET
+    thread_id: MessageId | UnsetType = UNSET
+    thread: ThreadHead | UnsetType = UNSET
+    pinned_at: datetime | UnsetType = UNSET
+    pinned_by: UserId | UnsetType = UNSET
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -85,8 +131,21 @@ class Member(msgspec.Struct, frozen=True):
     last_read_seq: int
 
 
+NotificationLevel = Literal["all", "mentions", "none"]
+
+
+class ChatSettings(msgspec.Struct, frozen=True):
+    """A member's own wishes for a chat. ``muted`` is for ever, or until ``muted_until``."""
+
+    muted: bool
+    muted_until: datetime | None
+    pinned: bool
+    archived: bool
+    notifications: NotificationLevel
+
+
 class Chat(msgspec.Struct, frozen=True, kw_only=True):
-    """A chat as one of its members sees it."""
+    """A chat as one of its members sees it; without ``settings`` where these are as they were at first."""
 
     id: ChatId
     type: ChatType
@@ -101,6 +160,7 @@ class Chat(msgspec.Struct, frozen=True, kw_only=True):
     last_message: Message | None
     peer_id: UserId | UnsetType = UNSET
     read_only: bool = False
+    settings: ChatSettings | UnsetType = UNSET
 
 
 class ChatDetail(Chat, frozen=True, kw_only=True):
@@ -134,6 +194,23 @@ class ChatUpdated(Event, tag="chat.updated", frozen=True, kw_only=True):
     """The chat's title, roles or state changed."""
 
     chat: Chat
+
+
+class ChatSettingsChanged(Event, tag="chat.settings", frozen=True, kw_only=True):
+    """You changed your settings of a chat, perhaps on another device."""
+
+    chat_id: ChatId
+    settings: ChatSettings
+
+
+class PutChatSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is left out stays as it is. ``muted`` without ``muted_until`` is until it is taken back."""
+
+    muted: bool | UnsetType = UNSET
+    muted_until: Annotated[datetime, Meta(tz=True)] | None | UnsetType = UNSET
+    pinned: bool | UnsetType = UNSET
+    archived: bool | UnsetType = UNSET
+    notifications: NotificationLevel | UnsetType = UNSET
 
 
 class CreateChat(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,7 +247,10 @@ class ChatPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ListChats(msgspec.Struct, frozen=True, kw_only=True):
-    """Query of the list."""
+    """Query of the list: the archived ones or the others; with ``pinned``, the pinned ones or the others."""
+
+    archived: bool = False
+    pinned: bool | None = None
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     cursor: Annotated[str, Meta(max_length=512)] | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from chatd.core.ids import ChatId, MessageId, UserId
-from chatd.features.chats.contract import ChatType, Role
+from chatd.features.chats.contract import ChatSettings, ChatType, Role
 
 
 class HeadRow(msgspec.Struct, frozen=True):
@@ -41,6 +41,7 @@ class Card(msgspec.Struct, frozen=True):
     unread_count: int
     peer_id: UserId | None
     last_message_id: MessageId | None
+    settings: ChatSettings | None
 
 
 class MessageRow(msgspec.Struct, frozen=True):
@@ -60,6 +61,14 @@ class MessageRow(msgspec.Struct, frozen=True):
     moderation_status: str
     emojis: list[str] | None
     reactors: list[UserId] | None
+    quoted_sender: UserId | None
+    quoted_text: str | None
+    thread_root: MessageId | None
+    reply_count: int | None
+    last_reply_seq: int | None
+    last_reply_at: datetime | None
+    pinned_at: datetime | None
+    pinned_by: UserId | None
 
 
 class PageKey(msgspec.Struct, frozen=True):

@@ -30,12 +30,15 @@ from chatd.features.chats.contract import (
     SystemContent,
 )
 from chatd.features.chats.rows import Locked
+from chatd.features.chats.settings import change_settings, settings_of, show_settings
 from chatd.features.chats.views import (
     HEADS,
     detail,
+    members_among,
     members_shared,
     messages_by_ids,
     page,
+    reply_preview,
     require_seat,
     view,
     views,
@@ -46,6 +49,7 @@ __all__ = (
     "HEADS",
     "add_members",
     "append_system",
+    "change_settings",
     "convert",
     "create",
     "detail",
@@ -53,15 +57,19 @@ __all__ = (
     "invite",
     "leave",
     "lock_seat",
+    "members_among",
     "members_shared",
     "messages_by_ids",
     "open_chat",
     "page",
     "remove_member",
     "rename",
+    "reply_preview",
     "require_seat",
     "set_read_only",
     "set_role",
+    "settings_of",
+    "show_settings",
     "view",
     "views",
 )

@@ -1,13 +1,14 @@
 """The SQL of chats: one function, one statement."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import asyncpg
 
 from chatd.core.context import Queries, Tx
 from chatd.core.errors import UserNotFound
 from chatd.core.ids import ChatId, MessageId, UserId
-from chatd.features.chats.contract import ChatType, Member, Role, Seat
+from chatd.features.chats.contract import ChatSettings, ChatType, Member, Role, Seat
 from chatd.features.chats.rows import Card, HeadRow, Locked, MessageRow, PageKey, Stamp
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -46,15 +47,20 @@ async def heads(
     )
 
 
-async def page_of_chats(q: Queries, user_id: UserId, after: PageKey | None, limit: int) -> list[PageKey]:
+async def page_of_chats(
+    q: Queries, user_id: UserId, after: PageKey | None, limit: int, archived: bool, pinned: bool | None
+) -> list[PageKey]:
     """The next chats of this user by newest activity, after the given key."""
     return await q.rows(
         PageKey,
         """
         SELECT c.last_event_at, c.id
         FROM chat_participants p JOIN chat_chats c ON c.id = p.chat_id
+        LEFT JOIN chat_settings s ON s.user_id = p.user_id AND s.chat_id = p.chat_id
         WHERE p.user_id = $1
           AND ($2::timestamptz IS NULL OR (c.last_event_at, c.id) < ($2::timestamptz, $3::uuid))
+          AND (s.archived_at IS NOT NULL) = $5
+          AND ($6::boolean IS NULL OR (s.pinned_at IS NOT NULL) = $6)
         ORDER BY c.last_event_at DESC, c.id DESC
         LIMIT $4
         """,
@@ -62,6 +68,8 @@ async def page_of_chats(q: Queries, user_id: UserId, after: PageKey | None, limi
         after and after.last_event_at,
         after and after.id,
         limit,
+        archived,
+        pinned,
     )
 
 
@@ -73,10 +81,12 @@ async def cards_of_user(q: Queries, user_id: UserId, chat_ids: Sequence[str], un
         SELECT p.user_id, c.id, c.type, c.title, c.context_id, c.created_at, c.member_count, c.read_only,
                p.role, c.head_seq, p.last_read_seq, u.count,
                CASE p.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END,
-               (SELECT m.id FROM chat_messages m WHERE m.chat_id = c.id ORDER BY m.seq DESC LIMIT 1)
+               (SELECT m.id FROM chat_messages m WHERE m.chat_id = c.id ORDER BY m.seq DESC LIMIT 1),
+               settings_shown(s)
         FROM unnest($2::uuid[]) AS a (chat_id)
         JOIN chat_participants p ON p.chat_id = a.chat_id AND p.user_id = $1
         JOIN chat_chats c ON c.id = p.chat_id
+        LEFT JOIN chat_settings s ON s.user_id = p.user_id AND s.chat_id = p.chat_id
         CROSS JOIN LATERAL (
             SELECT count(*) FROM (
                 SELECT m.sender_id, m.client_message_id, m.deleted_at
@@ -129,8 +139,10 @@ async def cards_of_chat(q: Queries, chat_id: ChatId, user_ids: Sequence[str], un
         SELECT l.user_id, c.id, c.type, c.title, c.context_id, c.created_at, c.member_count, c.read_only,
                l.role, c.head_seq, l.seq, l.unread,
                CASE l.user_id WHEN c.direct_low THEN c.direct_high ELSE c.direct_low END,
-               (SELECT m.id FROM chat_messages m WHERE m.chat_id = $1 ORDER BY m.seq DESC LIMIT 1)
+               (SELECT m.id FROM chat_messages m WHERE m.chat_id = $1 ORDER BY m.seq DESC LIMIT 1),
+               settings_shown(s)
         FROM chat_chats c JOIN line l ON l.role IS NOT NULL
+        LEFT JOIN chat_settings s ON s.user_id = l.user_id AND s.chat_id = c.id
         WHERE c.id = $1
         """,
         chat_id,
@@ -146,13 +158,18 @@ async def messages(q: Queries, ids: Sequence[str]) -> list[MessageRow]:
         """
         SELECT m.id, m.chat_id, m.seq, m.updated_seq, m.sender_id, m.client_message_id,
                CASE WHEN m.deleted_at IS NULL THEN m.content ELSE '{"type":"tombstone"}'::jsonb END,
-               m.reply_to, m.sent_at, m.edited_at, m.deleted_at, m.moderation_status, r.emojis, r.reactors
+               m.reply_to, m.sent_at, m.edited_at, m.deleted_at, m.moderation_status, r.emojis, r.reactors,
+               q.sender_id, quotable(q.content, q.deleted_at, q.moderation_status), i.root_id,
+               t.reply_count, t.last_seq, t.last_reply_at, m.pinned_at, m.pinned_by
         FROM chat_messages m
         CROSS JOIN LATERAL (
             SELECT array_agg(r.emoji ORDER BY r.created_at, r.user_id, r.emoji) AS emojis,
                    array_agg(r.user_id ORDER BY r.created_at, r.user_id, r.emoji) AS reactors
             FROM message_reactions r WHERE r.message_id = m.id AND m.deleted_at IS NULL
         ) r
+        LEFT JOIN chat_messages q ON q.id = m.reply_to
+        LEFT JOIN thread_replies i ON m.reply_to IS NOT NULL AND i.message_id = m.id
+        LEFT JOIN message_threads t ON t.root_id = m.id
         WHERE m.id = ANY ($1::uuid[])
         """,
         ids,
@@ -346,6 +363,58 @@ async def set_read_only(tx: Tx, chat_id: ChatId, on: bool) -> None:
 
 async def set_kind(tx: Tx, chat_id: ChatId, kind: ChatType, context_id: str | None) -> None:
     await tx.run("UPDATE chat_chats SET type = $2, context_id = $3 WHERE id = $1", chat_id, kind, context_id)
+
+
+async def find_settings(q: Queries, chat_id: ChatId, user_id: UserId) -> ChatSettings | None:
+    return await q.maybe(
+        ChatSettings,
+        """
+        SELECT coalesce(muted_until > clock_timestamp(), false),
+               CASE WHEN muted_until > clock_timestamp() AND muted_until < 'infinity' THEN muted_until END,
+               pinned_at IS NOT NULL, archived_at IS NOT NULL, notifications
+        FROM chat_settings WHERE user_id = $2 AND chat_id = $1
+        """,
+        chat_id,
+        user_id,
+    )
+
+
+async def save_settings(
+    tx: Tx,
+    chat_id: ChatId,
+    user_id: UserId,
+    *,
+    muting: bool,
+    muted: bool,
+    muted_until: datetime | None,
+    pinned: bool | None,
+    archived: bool | None,
+    notifications: str | None,
+) -> None:
+    """Change what is given (``muting``: the two after it) and leave the rest."""
+    await tx.run(
+        """
+        INSERT INTO chat_settings AS s (user_id, chat_id, muted_until, pinned_at, archived_at, notifications)
+        VALUES ($2, $1, CASE WHEN $4::boolean THEN coalesce($5::timestamptz, 'infinity') END,
+                CASE WHEN $6::boolean THEN clock_timestamp() END,
+                CASE WHEN $7::boolean THEN clock_timestamp() END, coalesce($8::text, 'all'))
+        ON CONFLICT (user_id, chat_id) DO UPDATE SET
+            muted_until = CASE WHEN $3::boolean THEN EXCLUDED.muted_until ELSE s.muted_until END,
+            pinned_at = CASE WHEN $6 IS NULL THEN s.pinned_at
+                             WHEN $6 THEN coalesce(s.pinned_at, EXCLUDED.pinned_at) END,
+            archived_at = CASE WHEN $7 IS NULL THEN s.archived_at
+                               WHEN $7 THEN coalesce(s.archived_at, EXCLUDED.archived_at) END,
+            notifications = coalesce($8, s.notifications)
+        """,
+        chat_id,
+        user_id,
+        muting,
+        muted,
+        muted_until,
+        pinned,
+        archived,
+        notifications,
+    )
 
 
 async def append_system(

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import UNSET, Meta, structs
+from msgspec import UNSET, Meta, UnsetType, structs
 
 from chatd.core.context import Ctx, Queries
 from chatd.core.declarations import Batch
@@ -22,7 +22,9 @@ from chatd.features.chats.contract import (
     ListChats,
     Message,
     Reaction,
+    ReplyPreview,
     Seat,
+    ThreadHead,
 )
 from chatd.features.chats.rows import Card, MessageRow, PageKey
 
@@ -76,7 +78,27 @@ def _message(row: MessageRow) -> Message:
         edited_at=row.edited_at,
         deleted_at=row.deleted_at,
         moderation_status=row.moderation_status,
+        reply_preview=reply_preview(row.reply_to, row.quoted_sender, row.quoted_text),
+        thread_id=row.thread_root or UNSET,
+        thread=_thread(row),
+        pinned_at=row.pinned_at or UNSET,
+        pinned_by=row.pinned_by or UNSET,
     )
+
+
+def reply_preview(
+    reply_to: MessageId | None, sender_id: UserId | None, text: str | None
+) -> ReplyPreview | UnsetType:
+    """What a reply shows of the message that it quotes."""
+    if reply_to is None or sender_id is None:
+        return UNSET
+    return ReplyPreview(reply_to, sender_id, text)
+
+
+def _thread(row: MessageRow) -> ThreadHead | UnsetType:
+    if row.reply_count is None or row.last_reply_seq is None or row.last_reply_at is None:
+        return UNSET
+    return ThreadHead(row.reply_count, row.last_reply_seq, row.last_reply_at)
 
 
 async def views(
@@ -112,7 +134,7 @@ async def page(ctx: Ctx, query: ListChats) -> ChatPage:
     after = None
     if query.cursor is not None:
         after = PageKey(*decode_cursor(query.cursor, tuple[Annotated[datetime, Meta(tz=True)], ChatId]))
-    keys = await store.page_of_chats(ctx.db, user_id, after, query.limit + 1)
+    keys = await store.page_of_chats(ctx.db, user_id, after, query.limit + 1, query.archived, query.pinned)
     more, keys = len(keys) > query.limit, keys[: query.limit]
     ids = [key.id for key in keys]
     found = {
@@ -133,6 +155,11 @@ async def require_seat(q: Queries, chat_id: ChatId, user_id: UserId) -> Seat:
     if seat is None:
         raise ChatNotFound
     return seat
+
+
+async def members_among(q: Queries, chat_id: ChatId, user_ids: Collection[UserId]) -> set[UserId]:
+    """Those of ``user_ids`` who are in the chat. One statement."""
+    return set(await store.members_among(q, chat_id, list(user_ids))) if user_ids else set()
 
 
 async def members_shared(q: Queries, user_id: UserId, others: Collection[UserId]) -> set[UserId]:
@@ -160,4 +187,5 @@ def _chat(card: Card, last: dict[MessageId, Message]) -> Chat:
         last_message=last.get(card.last_message_id) if card.last_message_id else None,
         peer_id=card.peer_id or UNSET,
         read_only=card.read_only,
+        settings=card.settings or UNSET,
     )
