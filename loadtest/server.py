@@ -64,15 +64,15 @@ async def own_chatd(workers: int, settings: Mapping[str, str] = NO_LIMITS) -> As
                 stderr=stderr,
             )
         try:
-            url = await _await_ready(process, log)
+            url = await await_ready(process, log)
             yield Server(url, process.pid, environment)
         finally:
-            await _stop(process)
+            await stop(process)
             if said := _said(log):
                 print(f"--- what chatd said ---\n{said}\n---", file=sys.stderr)
 
 
-async def _await_ready(process: asyncio.subprocess.Process, log: Path, patience_s: float = 120.0) -> str:
+async def await_ready(process: asyncio.subprocess.Process, log: Path, patience_s: float = 120.0) -> str:
     assert process.stdout is not None
     with suppress(TimeoutError):
         async with asyncio.timeout(patience_s):
@@ -83,7 +83,7 @@ async def _await_ready(process: asyncio.subprocess.Process, log: Path, patience_
     raise NotServing(f"chatd {ended}; it said:\n{_said(log)}")
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def stop(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.terminate()
         try:

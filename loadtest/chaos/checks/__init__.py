@@ -1,0 +1,1 @@
+"""Pure functions from records to violations, so that tests can plant what they must find."""

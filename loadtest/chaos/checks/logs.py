@@ -1,0 +1,86 @@
+"""Each socket saw each chat's events ascending by one, and acked messages in time (protocol.md, 4.3, 4.6)."""
+
+from collections.abc import Iterable, Iterator
+
+from loadtest.audit import DURABLE
+from loadtest.chaos.records import Frame, Records, SocketRecord, Violation
+
+
+def order(records: Records) -> Iterator[Violation]:
+    """One socket: from ``since`` (or the head it was told) on, by one, to the end."""
+    for socket in records.sockets:
+        yield from _order(socket)
+
+
+def _order(socket: SocketRecord) -> Iterator[Violation]:
+    heads = {chat["chat_id"]: chat["head_seq"] for chat in socket.ready["chats"]}
+    last = {chat_id: socket.since.get(chat_id, head) for chat_id, head in heads.items()}
+    seen: dict[str, set[int]] = {}
+    for at, frame in socket.frames:
+        chat_id = frame.get("chat_id", "")
+        if frame["type"] == "chat.reset":
+            last[chat_id] = frame["head_seq"]
+        elif frame["type"] in DURABLE:
+            seqs = seen.setdefault(chat_id, set())
+            if found := _judge(frame, last.get(chat_id), seqs):
+                yield Violation(found, at, f"{_name(socket)} {chat_id}: {frame['seq']} after {last[chat_id]}")
+            seqs.add(frame["seq"])
+            last[chat_id] = max(frame["seq"], last.get(chat_id, 0))
+
+
+def _judge(frame: Frame, last: int | None, seen: set[int]) -> str | None:
+    seq = frame["seq"]
+    if last is not None and seq == last + 1:
+        return None
+    if seq in seen:
+        return "doubled"
+    if last is None or seq > last + 1:
+        return "lost"
+    # Before what it began with it is a repeat; after, it was overtaken.
+    return "disordered" if seen and seq > min(seen) else "doubled"
+
+
+def ends(records: Records, heads: dict[str, int], members: dict[str, set[str]]) -> Iterator[Violation]:
+    """Who was there to the end has seen each chat to its head."""
+    for sockets in records.devices().values():
+        socket = sockets[-1]
+        if socket.closed_at is not None:
+            continue
+        last = {chat["chat_id"]: chat["head_seq"] for chat in socket.ready["chats"]} | {
+            frame["chat_id"]: frame["seq"] if frame["type"] in DURABLE else frame["head_seq"]
+            for _, frame in socket.frames
+            if frame["type"] in DURABLE or frame["type"] == "chat.reset"
+        }
+        for chat_id, head in heads.items():
+            if socket.user_id in members[chat_id] and last.get(chat_id, 0) < head:
+                at = socket.frames[-1][0] if socket.frames else socket.opened_at
+                yield Violation(
+                    "lost", at, f"{_name(socket)} {chat_id}: ended at {last.get(chat_id, 0)} of {head}"
+                )
+
+
+def live(records: Records, within_s: float, excused: Iterable[tuple[float, float]]) -> Iterator[Violation]:
+    """An acked message reached each socket that was open all the time within so long, except while
+    PostgreSQL itself was away (``excused``).
+    """
+    windows = list(excused)
+    acked = {
+        (send.chat_id, send.seq): send.acked_at
+        for send in records.sends.values()
+        if send.acked_at is not None
+    }
+    for socket in records.sockets:
+        if socket.proxied:
+            continue
+        for at, frame in socket.of_type("message.new"):
+            since = acked.get((frame["chat_id"], frame["seq"]))
+            if since is None or socket.synced_at is None or since < socket.synced_at:
+                continue
+            late = at - since - records.stalled_s(since, at)
+            if late > within_s and not any(begin < at and since < end for begin, end in windows):
+                what = f"{_name(socket)} {frame['chat_id']} {frame['seq']}: {late:.1f} s after its ack"
+                yield Violation("late", at, what)
+
+
+def _name(socket: SocketRecord) -> str:
+    return f"{socket.device} (socket of {socket.opened_at:.2f})"

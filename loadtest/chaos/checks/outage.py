@@ -1,0 +1,45 @@
+"""How long nothing went on, and whether that was within what each fault may cost."""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+
+from loadtest.chaos.records import Records, Strike, Violation
+
+
+def ack_times(records: Records) -> list[float]:
+    """When messages were acked, ascending."""
+    return sorted(send.acked_at for send in records.sends.values() if send.acked_at is not None)
+
+
+def delivery_times(records: Records) -> list[float]:
+    """When messages reached sockets, ascending."""
+    return sorted(at for socket in records.sockets for at, _ in socket.of_type("message.new"))
+
+
+def pause(times: Sequence[float], strike: Strike) -> float:
+    """The longest time without one of ``times`` that touches the fault."""
+    end = strike.healed or strike.undone
+    first = max(0, bisect_left(times, strike.began) - 1)
+    longest, before = 0.0, strike.began if not times else times[first]
+    for at in times[first + 1 :]:
+        longest = max(longest, at - before)
+        before = at
+        if at > end:
+            return longest
+    return max(longest, end - before)
+
+
+def bounded(
+    records: Records, allowed: Mapping[str, float], heal_s: float, slack_s: float
+) -> Iterator[Violation]:
+    """Nobody waited longer for an ack or a delivery than the fault may cost, and all healed in time."""
+    acks, deliveries = ack_times(records), delivery_times(records)
+    for strike in records.strikes:
+        end = strike.healed or strike.undone
+        stalled = records.stalled_s(strike.began, end)
+        for what, times in (("ack", acks), ("delivery", deliveries)):
+            took = pause(times, strike) - stalled
+            if took > allowed[strike.name] + slack_s:
+                yield Violation("outage", strike.began, f"{strike.name}: {took:.1f} s without {what}")
+        if strike.healed is None or strike.healed - strike.undone - stalled > heal_s:
+            yield Violation("outage", strike.undone, f"{strike.name}: not well after {heal_s:.0f} s")
