@@ -15,7 +15,7 @@ from chatd.core.addresses import rate_key
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Banned, EmailTaken, Forbidden, Unauthenticated, UserNotFound, ValidationFailed
 from chatd.core.ids import Ids, UserId
-from chatd.features.accounts import oidc, passwords, rules, store
+from chatd.features.accounts import census_store, oidc, passwords, rules, store
 from chatd.features.accounts.contract import (
     MAX_CARDS,
     Cards,
@@ -42,6 +42,7 @@ from chatd.features.accounts.sessions import (
 )
 
 __all__ = [
+    "count_active",
     "create_many",
     "get_cards",
     "get_profile",
@@ -218,6 +219,11 @@ async def last_active(db: Queries, user_ids: Collection[str]) -> dict[str, datet
     if not user_ids:
         return {}
     return {row.user_id: row.at for row in await store.find_last_active(db, user_ids)}
+
+
+async def count_active(db: Queries, since: datetime) -> int:
+    """How many users were active since then."""
+    return await census_store.count_active(db, since)
 
 
 async def touch_last_active(db: Queries, pairs: Collection[tuple[str, datetime]]) -> int:

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import ChatNotFound, Conflict, Forbidden, UserNotFound, ValidationFailed
 from chatd.core.ids import ChatId, UserId
-from chatd.features.chats import rules, store
+from chatd.features.chats import erasing_store, rules, store
 from chatd.features.chats.contract import (
     Chat,
     ChatDetail,
@@ -49,10 +49,12 @@ __all__ = (
     "HEADS",
     "add_members",
     "append_system",
+    "assign_role",
     "change_settings",
     "convert",
     "create",
     "detail",
+    "erase",
     "expel",
     "invite",
     "leave",
@@ -196,6 +198,24 @@ async def convert(
     if title is not UNSET:
         await _retitle(tx, ctx, chat_id, chat.title, title, by)
     await _tell(tx, ctx, "chat.updated", chat_id, [], "converted")
+
+
+async def assign_role(tx: Tx, ctx: Ctx, chat_id: ChatId, user_id: UserId, role: Role, *, by: UserId) -> None:
+    """Give a member this rank. Raises ChatNotFound, UserNotFound where the user is not in the chat."""
+    await _lock(tx, chat_id)
+    if (await _member(tx, chat_id, user_id)).role != role:
+        await store.set_role(tx, chat_id, user_id, role)
+        content = SystemContent(event="role_changed", user_ids=[user_id], role=role)
+        await append_system(tx, ctx, chat_id, by, content)
+        await _tell(tx, ctx, "chat.updated", chat_id, [user_id], "role")
+
+
+async def erase(tx: Tx, ctx: Ctx, chat_id: ChatId) -> None:
+    """The chat is gone with all that was said in it, its members out (``closed``). Raises ChatNotFound."""
+    await _lock(tx, chat_id)
+    members = [member.user_id for member in await store.members(tx, chat_id)]
+    await erasing_store.erase(tx, chat_id)
+    await _tell(tx, ctx, "chat.left", chat_id, members, "closed")
 
 
 # --------------------------------------------------------------------------------------- in the actor's name

@@ -3,20 +3,30 @@
 All hold the chat's row from the first statement on, so that seq has no holes and rules see the truth.
 """
 
+from collections.abc import Collection
+
 import msgspec
 
-from chatd.core.context import Ctx, Tx
+from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted
 from chatd.core.ids import ChatId, MessageId
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, Seat, TextContent
-from chatd.features.messages import store
+from chatd.features.messages import activity_store, store
+from chatd.features.messages.activity_store import ChatActivity
 from chatd.features.messages.contract import MessageDelete, MessageUpdate
 from chatd.features.messages.sending import require_sayable
 from chatd.wire import codec
 
 #: Different emoji on one message; what more would be is noise, and a message must stay one frame.
 MAX_EMOJI = 50
+
+
+async def activity(q: Queries, chat_ids: Collection[ChatId]) -> dict[ChatId, ChatActivity]:
+    """What people said in these chats, in one statement; unknown chats are left out."""
+    if not chat_ids:
+        return {}
+    return {row.chat_id: row for row in await activity_store.activity(q, list(chat_ids))}
 
 
 async def edit(ctx: Ctx, chat_id: ChatId, message_id: MessageId, content: TextContent) -> Message:

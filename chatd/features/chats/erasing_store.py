@@ -1,0 +1,31 @@
+"""SQL that makes a chat as if it had never been."""
+
+from chatd.core.context import Tx
+from chatd.core.ids import ChatId
+
+
+async def erase(tx: Tx, chat_id: ChatId) -> None:
+    """The chat, its log and its members, in one statement; seats go with the chat."""
+    await tx.run(
+        """
+        WITH messages AS (
+            DELETE FROM chat_messages WHERE chat_id = $1 RETURNING id
+        ), reactions AS (
+            DELETE FROM message_reactions WHERE message_id IN (SELECT id FROM messages)
+        ), versions AS (
+            DELETE FROM message_versions WHERE message_id IN (SELECT id FROM messages)
+        ), mentions AS (
+            DELETE FROM message_mentions WHERE message_id IN (SELECT id FROM messages)
+        ), threads AS (
+            DELETE FROM message_threads WHERE chat_id = $1 RETURNING root_id
+        ), replies AS (
+            DELETE FROM thread_replies WHERE root_id IN (SELECT root_id FROM threads)
+        ), search AS (
+            DELETE FROM message_search WHERE chat_id = $1
+        ), events AS (
+            DELETE FROM chat_events WHERE chat_id = $1
+        )
+        DELETE FROM chat_chats WHERE id = $1
+        """,
+        chat_id,
+    )

@@ -1,0 +1,47 @@
+"""SQL that counts what was said."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from chatd.core.context import Queries
+from chatd.core.ids import ChatId, UserId
+
+
+class ChatActivity(msgspec.Struct, frozen=True):
+    """What people said in a chat: how much, when last, which of its members, and how much was flagged."""
+
+    chat_id: ChatId
+    message_count: int
+    last_message_at: datetime | None
+    writers: list[UserId]
+    flagged: int
+
+
+async def activity(q: Queries, chat_ids: Sequence[str]) -> list[ChatActivity]:
+    """Of these chats; what the server itself wrote (no client id) does not count."""
+    return await q.rows(
+        ChatActivity,
+        """
+        SELECT c.id, c.message_count, last.sent_at, said.writers, flagged.count
+        FROM chat_chats c
+        LEFT JOIN LATERAL (
+            SELECT m.sent_at FROM chat_messages m
+            WHERE m.chat_id = c.id AND m.client_message_id IS NOT NULL ORDER BY m.seq DESC LIMIT 1
+        ) last ON true
+        CROSS JOIN LATERAL (
+            SELECT coalesce(array_agg(p.user_id), '{}') AS writers
+            FROM chat_participants p
+            WHERE p.chat_id = c.id AND EXISTS (
+                SELECT 1 FROM chat_messages m
+                WHERE m.chat_id = c.id AND m.sender_id = p.user_id AND m.client_message_id IS NOT NULL)
+        ) said
+        CROSS JOIN LATERAL (
+            SELECT count(*) AS count FROM chat_messages m
+            WHERE m.chat_id = c.id AND m.moderation_status <> 'visible'
+        ) flagged
+        WHERE c.id = ANY ($1::uuid[])
+        """,
+        chat_ids,
+    )
