@@ -110,7 +110,7 @@ class Node:
         self.backend.use(self.ctx)
         self.groups.ctx = self.ctx
         self.edge.attach(self.broker, self.presence, self.feed)
-        self.listener = Listener(self.edge, lambda: self.rest())
+        self.listener = Listener(self.edge, lambda socket_of: self.rest(socket_of))
         self.runner = Runner(self.db, self.ctx, JOBS)
 
     def _make_ctx(self, actor: Actor, origin: str, address: str) -> Ctx:

@@ -18,12 +18,16 @@ _CHAT_ID = re.compile(str(id_meta("cht").pattern))
 _MAX_HEAD = 16_384
 
 
+#: Makes the protocol of a REST connection, which asks back before each later request whether it is ours.
+Http = Callable[[Callable[[asyncio.Transport, bytes], asyncio.Protocol | None]], asyncio.Protocol]
+
+
 class FirstRequest(asyncio.Protocol):
     """A connection until its first request is whole; then it belongs to one of the two edges."""
 
     __slots__ = ("_data", "_edge", "_http", "_timer", "_transport")
 
-    def __init__(self, edge: Edge, http: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, edge: Edge, http: Http) -> None:
         self._edge, self._http = edge, http
         self._data = b""
         self._transport: Any = None
@@ -41,7 +45,7 @@ class FirstRequest(asyncio.Protocol):
         if b"\r\n\r\n" in self._data:
             self._hand_over()
         elif len(self._data) > _MAX_HEAD:
-            self._to(self._http())  # which knows how to refuse it
+            self._to(self._http(self._claim))  # which knows how to refuse it
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It never asked for anything."""
@@ -49,13 +53,12 @@ class FirstRequest(asyncio.Protocol):
             self._timer.cancel()
 
     def _hand_over(self) -> None:
-        head, _, _ = self._data.partition(b"\r\n\r\n")
-        if _UPGRADE.search(head + b"\r\n"):
-            connection = self._socket(head)
-            if connection is not None:
-                self._to(connection)
-                return
-        self._to(self._http())
+        self._to(self._claim(self._transport, self._data) or self._http(self._claim))
+
+    def _claim(self, transport: asyncio.Transport, data: bytes) -> Connection | None:
+        """A Connection where this request opens a WebSocket."""
+        head, end, _ = data.partition(b"\r\n\r\n")
+        return self._socket(head) if end and _UPGRADE.search(head + b"\r\n") else None
 
     def _to(self, protocol: asyncio.Protocol) -> None:
         if self._timer is not None:
@@ -110,7 +113,7 @@ def _token(target: str, headers: dict[str, str]) -> str | None:
 class Listener:
     """The public port of one worker."""
 
-    def __init__(self, edge: Edge, http: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, edge: Edge, http: Http) -> None:
         self._edge, self._http = edge, http
         self._server: asyncio.Server | None = None
         self.port = 0

@@ -5,6 +5,7 @@ One port serves sockets and REST: the gateway reads who comes, and hands HTTP ov
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any, Final
 
 from aiohttp import web
@@ -31,6 +32,10 @@ MAX_HEADERS: Final = 100
 _ids = UuidIds()
 
 
+#: Asked before each request on an idle connection: the protocol that it belongs to, where that is not us.
+SocketOf = Callable[[asyncio.Transport, bytes], asyncio.Protocol | None]
+
+
 class RestServer:
     """Call it for a protocol, as ``loop.create_server`` does; ``close`` ends what it has handed out."""
 
@@ -38,10 +43,12 @@ class RestServer:
         self._runner, self._server, self._edge = runner, server, edge
         self._loop = asyncio.get_running_loop()
 
-    def __call__(self) -> asyncio.Protocol:
+    def __call__(self, socket_of: SocketOf | None = None) -> asyncio.Protocol:
+        """A protocol for one connection; ``socket_of`` may claim its later requests."""
         return _Protocol(
             self._server,
             self._edge,
+            socket_of,
             loop=self._loop,
             keepalive_timeout=KEEPALIVE_S,
             lingering_time=LINGERING_S,
@@ -81,11 +88,26 @@ async def protocol_factory(app: web.Application, *, drain_s: float = 10.0) -> Re
 class _Protocol(RequestHandler):
     """aiohttp's HTTP/1.1 protocol, whose own error pages are problems as well."""
 
-    __slots__ = ("_edge",)
+    __slots__ = ("_edge", "_socket_of")
 
-    def __init__(self, manager: web.Server, edge: Edge, **options: Any) -> None:
+    def __init__(self, manager: web.Server, edge: Edge, socket_of: SocketOf | None, **options: Any) -> None:
         super().__init__(manager, **options)
-        self._edge = edge
+        self._edge, self._socket_of = edge, socket_of
+
+    def data_received(self, data: bytes) -> None:
+        """As aiohttp's, but a client may open its WebSocket on the connection that it has talked REST on."""
+        idle = self._current_request is None and not self._messages
+        if idle and self._socket_of is not None and data.startswith(b"GET "):
+            transport: Any = self.transport
+            socket = self._socket_of(transport, data)
+            if socket is not None:
+                self.transport = None  # which would be closed with us
+                self.connection_lost(None)
+                transport.set_protocol(socket)
+                socket.connection_made(transport)
+                socket.data_received(data)
+                return
+        super().data_received(data)
 
     def handle_error(
         self,
