@@ -38,6 +38,8 @@ class Device:
     ) -> None:
         self.book = LogBook()
         self.ready: Frame = {}
+        self.ended: ChatdError | None = None
+        """Why the last socket is gone."""
         self._url = url
         self._on_frame = on_frame
         self._decode = decode or SharedDecoder()
@@ -45,7 +47,6 @@ class Device:
         self._ws: ClientConnection | None = None
         self._live = False
         self._opened = threading.Event()
-        self._ended: Exception | None = None
         self._reader: threading.Thread | None = None
         self._number = 0
         self._replies: dict[str, _Reply] = {}
@@ -58,14 +59,14 @@ class Device:
         """Connect, and catch up on what was missed. Raises Closed, Unreachable, NoAnswer."""
         self.close()
         self._opened.clear()
-        self._ended = None
+        self.ended = None
         self._reader = threading.Thread(target=self._read, args=(token, timeout_s), daemon=True)
         self._reader.start()
         if not self._opened.wait(2 * timeout_s):
             self.drop()
             raise NoAnswer("the socket did not open in time")
-        if self._ended:
-            raise self._ended
+        if self.ended:
+            raise self.ended
 
     def request(self, type_: str, *, timeout_s: float = TIMEOUT_S, **fields: Any) -> Frame:
         """A command and the frame that answers it. Raises Refused, Closed, NoAnswer."""
@@ -125,7 +126,7 @@ class Device:
             raise
         finally:
             self._ws = None
-            self._ended = ended
+            self.ended = ended
             for reply in list(self._replies.values()):
                 reply.give(ended)
             self._opened.set()

@@ -30,6 +30,9 @@ class FakeChatd:
         """Errors for the sends to come, one each, before any is taken."""
         self.deaf = False
         """The next send is stored and goes to the others, but its socket is cut instead of an ack."""
+        self.deaf_to_all = False
+        """Nothing is answered, only ``heard``."""
+        self.heard: asyncio.Queue[Frame] = asyncio.Queue()
         self.inits: list[Frame] = []
         self.sends: list[Frame] = []
         self.renewed: asyncio.Queue[str] = asyncio.Queue()
@@ -76,9 +79,12 @@ class FakeChatd:
         return web.json_response({"id": "cht_1", "head_seq": 0}, status=201)
 
     async def history(self, request: web.Request) -> web.Response:
-        before, limit = int(request.query["before_seq"]), int(request.query["limit"])
+        before, limit = int(request.query.get("before_seq", 2**53)), int(request.query["limit"])
         found = [event["message"] for event in reversed(self.log) if event["seq"] < before][:limit]
         return web.json_response({"messages": found, "paging": {}})
+
+    async def nothing(self, _: web.Request) -> web.Response:
+        return web.json_response({"items": [], "next_cursor": None})
 
     # --- sockets ---
 
@@ -125,12 +131,17 @@ class FakeChatd:
                 await ws.send_json({"type": "sync.complete"})
 
     async def command(self, number: int, user_id: str, ws: web.WebSocketResponse, frame: Frame) -> None:
+        if self.deaf_to_all:
+            self.heard.put_nowait(frame)
+            return
         if frame["type"] == "ping":
             await ws.send_json({"type": "pong", "re": frame["id"]})
         elif frame["type"] == "auth.refresh":
             self.renewed.put_nowait(frame["token"])
-        elif frame["type"] == "typing.start":
+        elif frame["type"] == "forbidden":
             await ws.send_json({"type": "error", "re": frame["id"], "code": "forbidden", "message": "no"})
+        elif frame["type"] != "message.send":
+            await ws.send_json({"type": "ack", "re": frame["id"]})
         elif self.refusals:
             self.sends.append(frame)
             refusal = {"re": frame["id"], "client_message_id": frame["client_message_id"], "message": ""}
@@ -195,6 +206,8 @@ async def running() -> AsyncIterator[FakeChatd]:
     app.router.add_post("/api/auth/refresh", fake.refresh)
     app.router.add_post("/api/chats", fake.create_chat)
     app.router.add_get("/api/chats/cht_1/messages", fake.history)
+    app.router.add_get("/api/chats", fake.nothing)
+    app.router.add_get("/healthz", fake.nothing)
     app.router.add_get("/ws", fake.socket)
     runner = web.AppRunner(app, shutdown_timeout=1.0)
     await runner.setup()

@@ -101,23 +101,20 @@ async def test_a_refusal_for_good_is_told(fake: FakeChatd, client: Client):
         await client.send("cht_1", "a")
     assert refused.value.code == "muted"
     with pytest.raises(Refused, match="forbidden"):
-        await client.command("typing.start", chat_id="cht_1")
+        await client.command("forbidden")
 
 
 async def test_a_silent_socket_is_given_up_for_another(fake: FakeChatd, ann: Account):
     async with running() as second:
         client = await Client(ann, [fake.url, second.url], ack_timeout_s=0.05, window=1).start()
-        fake.command = _hear_nothing  # type: ignore[method-assign]
+        fake.deaf_to_all = True
         ack = await client.send("cht_1", "anybody?")
         assert (ack.tries, len(second.sends)) == (2, 1)
         await client.close()
 
 
-async def _hear_nothing(*_: object) -> None: ...
-
-
 async def test_no_ack_ends_with_no_answer(fake: FakeChatd, client: Client):
-    fake.command = _hear_nothing  # type: ignore[method-assign]
+    fake.deaf_to_all = True
     with pytest.raises(NoAnswer):
         await client.send("cht_1", "anybody?", timeout_s=0.05)
     assert client.pending == 0
@@ -145,7 +142,7 @@ async def test_a_close_that_allows_it_is_followed_by_another_socket(
 
 @pytest.mark.parametrize("code", [4400, 4403, 4413, 4429])
 async def test_a_close_for_good_ends_what_waits(fake: FakeChatd, client: Client, code: int):
-    fake.command = _hear_nothing  # type: ignore[method-assign]
+    fake.deaf_to_all = True
     waiting = client.post("cht_1", "a")
     await fake.close_all(code)
     with pytest.raises(Closed) as closed:
