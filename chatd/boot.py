@@ -56,7 +56,10 @@ class Node:
         self.node_id = self.ids.new("nod")
         self.stats = metrics.Stats()
         self.db = Db(settings.postgres)
-        self.groups = GroupCommit(observe=lambda name, size: metrics.BATCH_SIZE.labels(name).observe(size))
+        self.groups = GroupCommit(
+            observe=lambda name, size: metrics.BATCH_SIZE.labels(name).observe(size),
+            bounds={"append": (settings.messages.max_batch, settings.messages.max_queue)},
+        )
         self.limiter = RedisLimiter(settings.redis, self.clock)
         self.draining = False
         self._tasks: list[asyncio.Task[Any]] = []

@@ -7,7 +7,7 @@ no timer, so an idle server answers at once and a busy one in bigger batches.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -18,18 +18,26 @@ from chatd.core.pending import Pending
 In = TypeVar("In")
 Out = TypeVar("Out")
 log = logging.getLogger("chatd.db.group_commit")
+#: (entries in one round, entries that may wait)
+Bounds = tuple[int, int]
+Observe = Callable[[str, int], None]
+
+
+def _ignore(name: str, size: int) -> None:
+    """Nobody counts the batches."""
 
 
 class _Lane:
     """One queue and the one task that drains it."""
 
-    def __init__(self, batch: Batch[Any, Any], ctx: Any, observe: Callable[[str, int], None]) -> None:
+    def __init__(self, batch: Batch[Any, Any], bounds: Bounds, ctx: Any, observe: Observe) -> None:
         self.batch, self.ctx, self.observe = batch, ctx, observe
+        self.max_batch, self.max_queue = bounds
         self.queue: deque[tuple[Any, Pending[Any]]] = deque()
         self.task: asyncio.Task[None] | None = None
 
     def submit(self, entry: Any) -> Pending[Any]:
-        if len(self.queue) >= self.batch.max_queue:
+        if len(self.queue) >= self.max_queue:
             raise Unavailable("Too much is waiting to be stored", retry_after_ms=1000)
         pending: Pending[Any] = Pending()
         self.queue.append((entry, pending))
@@ -40,7 +48,7 @@ class _Lane:
     async def _drain(self) -> None:
         try:
             while self.queue:
-                size = min(len(self.queue), self.batch.max_batch)
+                size = min(len(self.queue), self.max_batch)
                 round_ = [self.queue.popleft() for _ in range(size)]
                 await self._round(round_)
         finally:
@@ -97,10 +105,15 @@ class GroupCommit:
     """
 
     def __init__(
-        self, *, lanes: int = 2, observe: Callable[[str, int], None] = lambda name, size: None
+        self,
+        *,
+        lanes: int = 2,
+        observe: Observe = _ignore,
+        bounds: Mapping[str, Bounds] | None = None,
     ) -> None:
         self.lanes_each = lanes
         self.observe = observe
+        self._bounds = bounds or {}  # by the batch's name, where settings say other than its declaration
         self.ctx: Any = None  # the system Ctx; boot sets it once everything stands
         self._lanes: dict[str, list[_Lane]] = {}
 
@@ -109,7 +122,8 @@ class GroupCommit:
         lanes = self._lanes.get(batch.name)
         if lanes is None:
             count = self.lanes_each if batch.key else 1
-            lanes = [_Lane(batch, self.ctx, self.observe) for _ in range(count)]
+            bounds = self._bounds.get(batch.name, (batch.max_batch, batch.max_queue))
+            lanes = [_Lane(batch, bounds, self.ctx, self.observe) for _ in range(count)]
             self._lanes[batch.name] = lanes
         if len(lanes) == 1 or batch.key is None:
             return lanes[0].submit(entry)

@@ -38,7 +38,8 @@ async def shell(script: str, **environ: str) -> str:
     """What a script prints; it must succeed."""
     process = await asyncio.create_subprocess_exec(
         "bash", "-euo", "pipefail", "-c", script,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=ROOT, env={**os.environ, **environ},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        cwd=ROOT, env={**os.environ, **environ},
     )  # fmt: skip
     async with asyncio.timeout(60):
         out, err = await process.communicate()
