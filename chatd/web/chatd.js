@@ -42,6 +42,7 @@ const MAX_SINCE = 250;
 const RECEIPT_EVERY_MS = 1000;
 const TYPING_EVERY_MS = 3000;
 const TYPING_STOP_MS = 4000;
+const TYPING_LEAST_MS = 400;
 
 export class Chatd {
   #socket = null;
@@ -158,18 +159,22 @@ export class Chatd {
 
   /** Somebody types here: call it on every key. Throttled; stops by itself. */
   typing(chatId) {
-    const now = Date.now();
     const { startedAt = 0 } = this.#typing.get(chatId) ?? {};
-    if (now - startedAt >= TYPING_EVERY_MS) {
-      this.#typing.set(chatId, { startedAt: now });
-      this.#tell("typing.start", { chat_id: chatId });
+    if (Date.now() - startedAt >= TYPING_EVERY_MS && this.#tell("typing.start", { chat_id: chatId })) {
+      this.#typing.set(chatId, { startedAt: Date.now(), on: true });
     }
     this.#after(`typing ${chatId}`, TYPING_STOP_MS, () => this.stopTyping(chatId));
   }
 
   stopTyping(chatId) {
     this.#cancel(`typing ${chatId}`);
-    if (this.#typing.delete(chatId)) this.#tell("typing.stop", { chat_id: chatId });
+    const typing = this.#typing.get(chatId);
+    if (!typing?.on) return;
+    // The server works on commands side by side: a stop on the heels of its start could overtake it.
+    const wait = typing.startedAt + TYPING_LEAST_MS - Date.now();
+    if (wait > 0) return this.#after(`typing ${chatId}`, wait, () => this.stopTyping(chatId));
+    typing.on = false;
+    this.#tell("typing.stop", { chat_id: chatId });
   }
 
   /** Whose presence to follow (at most 500); the whole list, each time. */

@@ -1,0 +1,150 @@
+/** The page of somebody who is logged in: list, conversation, banner; and where # leads. */
+
+import { Conversation } from "./conversation.js";
+import { attempt, batched, h, toast, explain } from "./dom.js";
+import { Sidebar } from "./sidebar.js";
+import { startDirect } from "./dialogs.js";
+
+export class Main {
+  #offs = [];
+  #timer = null;
+  #conversation = null;
+
+  constructor(root, client, model, features) {
+    Object.assign(this, { client, model, features });
+    this.sidebar = new Sidebar(this);
+    this.banner = h("div", { class: "banner", role: "status", hidden: true });
+    this.stage = h("main", { class: "stage", id: "stage" });
+    this.frame = h("div", { class: "frame" }, this.sidebar.element, this.stage);
+    root.replaceChildren(this.banner, this.frame);
+    const title = batched(() => this.#title());
+    this.#offs.push(model.on("state", () => this.#state()), model.on("list", title), model.on("people", title),
+      model.on("chat", ({ chatId, left }) => { if (left && chatId === model.openId) this.#gone(); }));
+    this.route = () => this.#route();
+    addEventListener("hashchange", this.route);
+  }
+
+  async start() {
+    this.#state();
+    const loading = attempt(() => this.model.load());
+    this.#route();
+    // What could not be loaded now is loaded when there is a connection.
+    if (!(await loading)) this.client.opened(3_600_000).then(() => attempt(() => this.model.load()), () => {});
+  }
+
+  leave() {
+    clearTimeout(this.#timer);
+    removeEventListener("hashchange", this.route);
+    for (const off of this.#offs) off();
+    this.#conversation?.leave();
+    this.sidebar.leave();
+  }
+
+  // ------------------------------------------------------------------------ places
+
+  #route() {
+    const [, place, id] = /^#\/(\w+)\/?(.*)$/.exec(location.hash) ?? [];
+    if (place === "chat" && id) this.#open(id);
+    else if (place === "with" && id) this.#meet(id);
+    else this.#rest();
+  }
+
+  async #open(chatId) {
+    if (this.#conversation?.chatId === chatId) return;
+    this.#close();
+    this.model.openId = chatId;
+    this.frame.dataset.pane = "chat";
+    const known = this.model.chats.get(chatId);
+    if (known) this.#show(known);
+    else this.stage.replaceChildren(h("p", { class: "alone muted", role: "status" }, "Loading…"));
+    try {
+      const chat = await this.model.open(chatId);
+      if (this.model.openId === chatId && !this.#conversation) this.#show(chat);
+    } catch (error) {
+      if (!error.code) throw error;
+      if (error.code === "chat_not_found" || error.status === 422) {
+        toast(explain({ code: "chat_not_found" }), { bad: true });
+        this.go("");
+      } else if (!known && this.model.openId === chatId) {
+        await this.client.opened(3_600_000).catch(() => {});
+        if (this.model.openId === chatId) this.#open(chatId);
+      }
+    }
+  }
+
+  #show(chat) {
+    this.#conversation = new Conversation(this, chat);
+    this.stage.replaceChildren(this.#conversation.element);
+    this.#conversation.start();
+    this.sidebar.draw();
+    this.#title();
+  }
+
+  #close() {
+    this.#conversation?.leave();
+    this.#conversation = null;
+    this.model.openId = null;
+  }
+
+  /** Nothing open: the list alone on a phone, a word beside it on a desktop. */
+  #rest() {
+    const from = this.model.openId;
+    this.#close();
+    this.frame.dataset.pane = "list";
+    this.stage.replaceChildren(h("div", { class: "alone" },
+      h("img", { src: "icon.svg", alt: "", width: "56", height: "56" }),
+      h("p", {}, "Choose a conversation, or start one."),
+      h("p", { class: "muted" }, "Your messages are kept here and sent as soon as there is a connection.")));
+    this.sidebar.draw();
+    if (from) this.sidebar.focus(from);
+    this.#title();
+  }
+
+  #gone() {
+    toast("You are no longer in this conversation.");
+    this.go("");
+  }
+
+  /** Somebody's link was followed. */
+  async #meet(userId) {
+    this.#rest();
+    if (!(await attempt(() => startDirect(this, userId)))) this.go("");
+  }
+
+  /** Go to a place: "" or "chat/cht_…". */
+  go(place) {
+    const target = `#/${place}`;
+    if (location.hash === target) this.#route();
+    else location.hash = target;
+  }
+
+  // --------------------------------------------------------------------- connection
+
+  #state() {
+    const { state, retryAt } = this.client;
+    clearTimeout(this.#timer);
+    const bad = state === "waiting" || (state === "connecting" && this.wasOpen);
+    if (state === "open") {
+      if (!this.banner.hidden && this.wasOpen) toast("Connected again.");
+      this.wasOpen = true;
+      this.banner.hidden = true;
+      return;
+    }
+    if (!bad) return;
+    const tell = () => {
+      const left = Math.max(0, Math.ceil((retryAt - Date.now()) / 1000));
+      const now = h("button", { type: "button", class: "text", onclick: () => this.client.reconnect() }, "Try now");
+      const text = navigator.onLine === false ? "You are offline. Messages are sent when you are back." : "No connection. Messages are sent when it is back.";
+      this.banner.replaceChildren(h("span", {}, text), state === "waiting" && left > 1 ? now : "");
+    };
+    // A hiccup that is over within a second is nobody's business.
+    this.#timer = setTimeout(() => { this.banner.hidden = false; tell(); }, this.banner.hidden ? 1000 : 0);
+    if (!this.banner.hidden) tell();
+  }
+
+  #title() {
+    const unread = this.model.unread;
+    const chat = this.model.chats.get(this.model.openId);
+    document.title = (unread ? `(${unread}) ` : "") + (chat ? `${this.model.titleOf(chat)} · chatd` : "chatd");
+  }
+}
