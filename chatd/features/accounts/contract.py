@@ -217,6 +217,23 @@ class SessionRow(msgspec.Struct, frozen=True):
     state: SessionState
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """A user's global roles as they are now (not on the wire)."""
+
+    user_id: UserId
+    roles: list[str]
+    banned: bool
+
+
+class BannedUser(msgspec.Struct, frozen=True):
+    """Who is banned from the server; ``banned_until`` is null for ever."""
+
+    id: UserId
+    display_name: str
+    banned_at: datetime
+    banned_until: datetime | None
+
+
 class NewAccount(msgspec.Struct, frozen=True):
     """An account made in bulk, with its open session (not on the wire)."""
 

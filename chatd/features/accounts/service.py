@@ -16,6 +16,15 @@ from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Banned, EmailTaken, Forbidden, Unauthenticated, UserNotFound, ValidationFailed
 from chatd.core.ids import Ids, UserId
 from chatd.features.accounts import census_store, oidc, passwords, rules, store
+from chatd.features.accounts.bans import (
+    ban,
+    banned,
+    end_sessions,
+    lock_standings,
+    rank,
+    standing,
+    unban,
+)
 from chatd.features.accounts.contract import (
     MAX_CARDS,
     Cards,
@@ -40,24 +49,32 @@ from chatd.features.accounts.sessions import (
     session_refusal,
     session_states,
 )
+from chatd.features.relations import service as relations
 
 __all__ = [
+    "ban",
+    "banned",
     "count_active",
     "create_many",
+    "end_sessions",
     "get_cards",
     "get_profile",
     "last_active",
+    "lock_standings",
     "login",
     "login_oidc",
     "logout",
     "patch_profile",
+    "rank",
     "refresh",
     "register",
     "require_attempts",
     "require_live_session",
     "session_refusal",
     "session_states",
+    "standing",
     "touch_last_active",
+    "unban",
 ]
 
 #: Accounts that create_many makes in one statement: some 100 ms of PostgreSQL.
@@ -177,7 +194,10 @@ def _name_of(identity: oidc.Identity) -> str:
 async def get_profile(ctx: Ctx, user_id: str) -> Profile:
     """The user as the actor may see them. Raises UserNotFound."""
     person = await _person(ctx.db, _resolve(ctx, user_id))
-    return _own(person) if person.id == ctx.actor.user_id else _public(person)
+    if person.id == ctx.actor.user_id:
+        return _own(person)
+    shown = await relations.last_seen_is_shown(ctx.db, ctx.actor.user_id, person.id)
+    return _public(person) if shown else msgspec.structs.replace(_public(person), last_active_at=None)
 
 
 async def get_cards(ctx: Ctx, user_ids: Collection[str]) -> Cards:

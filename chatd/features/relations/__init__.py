@@ -1,0 +1,5 @@
+"""Relations: who is hidden from whom, and who may write to whom. The lowest room: every other may ask it.
+
+Owns user_blocks and user_privacy; append_messages reads both for direct chats. Emits users.hidden through the
+node feed: a pair that is to see nothing of each other from now on. The privacy room is what people call.
+"""
