@@ -146,9 +146,12 @@ async def test_chats_of_the_same_instant_are_neither_skipped_nor_repeated(world)
     assert set(seen) == chats
 
 
+CHT = "cht_01h455vb4pex5vsknk084sn02q"
+
+
 @pytest.mark.parametrize(
     "cursor",
-    ["", "!", "AAAA", encode_cursor(1, 2), encode_cursor("2026-01-01T00:00:00", UuidIds().new("cht")), "é"],
+    ["", "!", "AAAA", encode_cursor(1, 2), encode_cursor("2026-01-01T00:00:00", CHT), "é"],
 )
 async def test_a_cursor_that_is_none_is_a_validation_error(world, cursor):
     with pytest.raises(ValidationFailed):
