@@ -179,7 +179,10 @@ def expiry(token: str) -> float:
 
 def _answer(status: int, body: bytes, retry_after: str | None) -> Any:
     if status < 300:
-        return json.loads(body) if body else None
+        try:
+            return json.loads(body) if body else None
+        except ValueError:
+            raise ChatdError(f"an answer of {status} that is not JSON: {body[:200]!r}") from None
     try:
         problem = json.loads(body)
         code, detail = str(problem["code"]), str(problem.get("detail") or problem.get("title"))

@@ -65,11 +65,14 @@ async def own_chatd(workers: int, settings: Mapping[str, str] = NO_LIMITS) -> As
             )
         try:
             url = await await_ready(process, log)
-            yield Server(url, process.pid, environment)
+            try:
+                yield Server(url, process.pid, environment)
+            finally:
+                await stop(process)
+                if said := _said(log):
+                    print(f"--- what chatd said ---\n{said}\n---", file=sys.stderr)
         finally:
-            await stop(process)
-            if said := _said(log):
-                print(f"--- what chatd said ---\n{said}\n---", file=sys.stderr)
+            await stop(process)  # where it never became ready; else it is gone by now
 
 
 async def await_ready(process: asyncio.subprocess.Process, log: Path, patience_s: float = 120.0) -> str:
@@ -79,6 +82,7 @@ async def await_ready(process: asyncio.subprocess.Process, log: Path, patience_s
             async for line in process.stdout:
                 if match := _READY.search(line):
                     return match[1].decode()
+            await process.wait()
     ended = "ended" if process.returncode is not None else f"was not ready within {patience_s:.0f} s"
     raise NotServing(f"chatd {ended}; it said:\n{_said(log)}")
 

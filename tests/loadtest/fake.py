@@ -39,6 +39,8 @@ class FakeChatd:
         self.users: dict[str, str] = {}
         self.token_ttl_s = 900
         self.refuse_registration = False
+        self.fail_refresh = False
+        self.refreshed: list[str] = []
         self.reset_past = 500
         self.close_next_with: int | None = None
         self.log: list[Frame] = []
@@ -63,7 +65,11 @@ class FakeChatd:
         return web.json_response(self.tokens(self.users[(await request.json())["email"]]))
 
     async def refresh(self, request: web.Request) -> web.Response:
-        return web.json_response(self.tokens((await request.json())["refresh_token"].split("/")[1]))
+        token = (await request.json())["refresh_token"]
+        self.refreshed.append(token)
+        if self.fail_refresh:
+            return web.json_response({"code": "unavailable", "title": "Not now"}, status=503)
+        return web.json_response(self.tokens(token.split("/")[1]))
 
     def tokens(self, user_id: str) -> Frame:
         self._refreshes += 1
