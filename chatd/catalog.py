@@ -10,6 +10,7 @@ from chatd.features.accounts import api as accounts
 from chatd.features.accounts import jobs as accounts_jobs
 from chatd.features.chats import api as chats
 from chatd.features.chats import contract as chats_contract
+from chatd.features.mail import jobs as mail_jobs
 from chatd.features.messages import api as messages
 from chatd.features.messages import contract as messages_contract
 from chatd.features.presence import api as presence
@@ -19,7 +20,7 @@ from chatd.wire.frames import Event
 
 ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence)
 _WITH_EVENTS: tuple[ModuleType, ...] = (chats_contract, messages_contract, presence_contract)
-_WITH_JOBS: tuple[ModuleType, ...] = (accounts_jobs, presence_jobs)
+_WITH_JOBS: tuple[ModuleType, ...] = (accounts_jobs, mail_jobs, presence_jobs)
 
 
 def _events(contract: ModuleType) -> list[type[msgspec.Struct]]:

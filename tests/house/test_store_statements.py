@@ -12,7 +12,7 @@ from chatd.db import migrations
 from chatd.embedded import Embedded
 
 FEATURES = Path(__file__).parents[2] / "chatd" / "features"
-STORES = sorted(FEATURES.glob("*/store.py"))
+STORES = sorted(FEATURES.glob("*/*store.py"))
 #: What reads a whole table on purpose, as (room, function): none yet.
 WHOLE_TABLE: frozenset[tuple[str, str]] = frozenset()
 

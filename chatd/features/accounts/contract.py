@@ -239,3 +239,91 @@ class NewAccount(msgspec.Struct, frozen=True):
 
     user_id: UserId
     session_id: SessionId
+
+
+# ------------------------------------------------------------------------------- safety of one's own account
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One log-in that is open."""
+
+    id: SessionId
+    device_name: str | None
+    device_platform: str | None
+    #: Where it was opened from.
+    address: str | None
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+    #: Whether it is the one that asks.
+    current: bool
+
+
+class Sessions(msgspec.Struct, frozen=True, kw_only=True):
+    """Where somebody is logged in, last used first."""
+
+    sessions: list[Session]
+
+
+class EndSessions(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of one's sessions to end."""
+
+    keep_current: bool = True
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """How many sessions were ended."""
+
+    ended: int
+
+
+class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
+    """A new password; all other sessions end."""
+
+    current_password: Annotated[str, Meta(max_length=1024)]
+    new_password: NewPassword
+
+
+class ForgotPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask for a letter with a code. The answer never says whether there is such an account."""
+
+    email: Annotated[str, Meta(max_length=320)]
+
+
+class ResetPassword(msgspec.Struct, frozen=True, kw_only=True):
+    """Set a password by the code of a letter; all sessions end."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=128)]
+    new_password: NewPassword
+
+
+class VerifyEmail(msgspec.Struct, frozen=True, kw_only=True):
+    """Prove an email by the code of a letter."""
+
+    token: Annotated[str, Meta(min_length=1, max_length=128)]
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """If there is whom to write to, a letter is on its way."""
+
+    status: Literal["sent"] = "sent"
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """Whose code it was, and what it had been sent to (not on the wire)."""
+
+    user_id: UserId
+    email: str
+
+
+class NewLogin(msgspec.Struct, frozen=True):
+    """A sign-in of a device that its user had not used before (not on the wire)."""
+
+    session_id: SessionId
+    user_id: UserId
+    email: str
+    email_verified: bool
+    device_name: str | None
+    device_platform: str | None
+    address: str | None
+    at: datetime

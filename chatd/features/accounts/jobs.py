@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Job
-from chatd.features.accounts import store
+from chatd.features.accounts import security_store, store
 
 #: What ran out is kept a day, to be read by whoever looks into a theft.
 KEEP = timedelta(days=1)
@@ -23,4 +23,18 @@ async def purge(ctx: Ctx) -> None:
             return
 
 
-JOBS = (Job("accounts.purge", 600.0, purge),)
+async def purge_codes(ctx: Ctx) -> None:
+    """Forget codes that ran out, and wrong passwords of more than a day ago."""
+    now = ctx.clock.now()
+    for _ in range(MAX_BATCHES):
+        if await security_store.purge_tokens(ctx.db, now, BATCH) < BATCH:
+            break
+    for _ in range(MAX_BATCHES):
+        if await security_store.purge_failures(ctx.db, now - KEEP, BATCH) < BATCH:
+            break
+
+
+JOBS = (
+    Job("accounts.purge_codes", 600.0, purge_codes),
+    Job("accounts.purge", 600.0, purge),
+)

@@ -15,7 +15,7 @@ from chatd.core.addresses import rate_key
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Banned, EmailTaken, Forbidden, Unauthenticated, UserNotFound, ValidationFailed
 from chatd.core.ids import Ids, UserId
-from chatd.features.accounts import census_store, oidc, passwords, rules, store
+from chatd.features.accounts import census_store, oidc, passwords, rules, security, store
 from chatd.features.accounts.bans import (
     ban,
     banned,
@@ -41,6 +41,7 @@ from chatd.features.accounts.contract import (
     SignedIn,
     Tokens,
 )
+from chatd.features.accounts.security import take_new_logins
 from chatd.features.accounts.sessions import (
     logout,
     open_session,
@@ -73,6 +74,7 @@ __all__ = [
     "session_refusal",
     "session_states",
     "standing",
+    "take_new_logins",
     "touch_last_active",
     "unban",
 ]
@@ -91,19 +93,21 @@ async def register(ctx: Ctx, wanted: Register) -> Registered:
     interests = rules.interests(wanted.interests)
     user_id, now = ctx.ids.new("usr"), ctx.clock.now()
     password_hash = await passwords.pool(ctx.settings.auth.hash_threads).hash(wanted.password)
-    made = await store.insert_user(
-        ctx.db,
-        user_id,
-        email,
-        password_hash,
-        name,
-        now=now,
-        city=city,
-        interests=interests,
-        signup_source=rules.line("$.signup_source", wanted.signup_source),
-    )
-    if not made:
-        raise EmailTaken
+    async with ctx.db.transaction() as tx:
+        made = await store.insert_user(
+            tx,
+            user_id,
+            email,
+            password_hash,
+            name,
+            now=now,
+            city=city,
+            interests=interests,
+            signup_source=rules.line("$.signup_source", wanted.signup_source),
+        )
+        if not made:
+            raise EmailTaken
+        await security.send_verification(ctx, tx, user_id, email)
     return Registered(id=user_id, display_name=name, city=city, interests=interests, created_at=now)
 
 
@@ -111,15 +115,20 @@ async def login(ctx: Ctx, wanted: Login) -> SignedIn:
     """A new session.
 
     Raises Unauthenticated (the same, after the same time, for a wrong email and a wrong password),
-    Banned, RateLimited, Unavailable where too many sign in at once.
+    Banned, RateLimited (also while wrong passwords have locked the email), Unavailable where too many
+    sign in at once.
     """
     email = rules.email(wanted.email)
     await require_attempts(ctx, account=email or wanted.email)
+    if email is not None:
+        await security.require_unlocked(ctx, email)
     known = await store.find_credentials(ctx.db, email or "", ctx.clock.now())
     stored = known.password_hash if known else None
     pool = passwords.pool(ctx.settings.auth.hash_threads)
     right = await pool.verify(stored, wanted.password)
     if known is None or stored is None or not right:
+        if email is not None:
+            await security.count_failure(ctx, email)
         raise Unauthenticated("Wrong email or password")
     if known.banned:  # said only to who knows the password
         raise Banned
@@ -128,6 +137,7 @@ async def login(ctx: Ctx, wanted: Login) -> SignedIn:
     tokens = await open_session(
         ctx, ctx.db, person.id, person.roles, wanted.device, checked_hash=stored, new_hash=new_hash
     )
+    await security.forgive(ctx, person.email)
     return _signed_in(tokens, person)
 
 

@@ -41,6 +41,7 @@ async def open_session(
         new_hash=new_hash,
         device_name=device.name if device else None,
         device_platform=device.platform if device else None,
+        address=ctx.address or None,
         now=now,
         expires_at=now + timedelta(seconds=ctx.settings.auth.refresh_ttl_s),
     )

@@ -260,10 +260,14 @@ async def open_session(
     new_hash: str | None,
     device_name: str | None,
     device_platform: str | None,
+    address: str | None,
     now: datetime,
     expires_at: datetime,
 ) -> bool:
     """A session with its first refresh token; False where the user was banned, or has another password.
+
+    Where the user was here before, but none of their sessions is of such a device (or, where the device
+    does not say what it is, of this address), a notice for them goes with it.
 
     ``checked_hash`` is what the password was checked against, None for a sign-in that needs none.
     The UPDATE waits for whoever changes the account now, and judges what they have left.
@@ -279,9 +283,17 @@ async def open_session(
                 RETURNING id
             ), session AS (
                 INSERT INTO sessions (id, user_id, device_name, device_platform,
-                                      created_at, last_used_at, expires_at)
-                SELECT $1, id, $5, $6, $7, $7, $8 FROM entrant
+                                      created_at, last_used_at, expires_at, address)
+                SELECT $1, id, $5, $6, $7, $7, $8, $10 FROM entrant
                 RETURNING id
+            ), notice AS (
+                INSERT INTO login_notices (session_id, at)
+                SELECT session.id, $7 FROM session, users u  -- the user as before this statement
+                WHERE u.id = $2 AND u.last_active_at IS NOT NULL AND NOT EXISTS (
+                    SELECT 1 FROM sessions s
+                    WHERE s.user_id = $2 AND s.device_name IS NOT DISTINCT FROM $5
+                      AND s.device_platform IS NOT DISTINCT FROM $6
+                      AND (coalesce($5, $6) IS NOT NULL OR s.address IS NOT DISTINCT FROM $10))
             )
             INSERT INTO refresh_tokens (hash, session_id, issued_at, expires_at)
             SELECT $9, id, $7, $8 FROM session
@@ -295,6 +307,7 @@ async def open_session(
             now,
             expires_at,
             token_hash,
+            address,
         )
     )
 

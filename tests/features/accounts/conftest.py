@@ -164,5 +164,5 @@ def world(db: Db, settings: Settings) -> World:
         address="192.0.2.7",
     )
     world = World(db, ctx, clock, limiter, broker)
-    world.set(limits={"registrations_per_minute": 0, "logins_per_minute": 0})
+    world.set(limits={"registrations_per_minute": 0, "logins_per_minute": 0}, auth={"lockout_after": 0})
     return world

@@ -148,6 +148,7 @@ async def test_a_password_taken_away_while_it_is_checked_lets_nobody_in(world):
                 new_hash=None,
                 device_name=None,
                 device_platform=None,
+                address=None,
                 now=now,
                 expires_at=now,
             )
