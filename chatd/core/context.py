@@ -96,8 +96,10 @@ class Broker(Protocol):
         """An event to every socket of these users; lossy where Redis is."""
         ...
 
-    def typing(self, chat_id: str, user_id: str, on: bool) -> None:
-        """Someone types or has stopped; the throttle and the 5 s end are applied on each node."""
+    def typing(self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str] = frozenset()) -> None:
+        """Someone types or has stopped, which those in ``hidden`` are not to know; the throttle and the 5 s
+        end are applied on each node.
+        """
         ...
 
     def feed_changed(self) -> None:
@@ -107,10 +109,15 @@ class Broker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Addressed:
-    """A finished frame and whom of the chat it is for: everybody (None) or these users."""
+    """A finished frame and whom of the chat it is for: everybody (None) or these users, but not ``but``."""
 
     frame: bytes
     only: frozenset[str] | None = None
+    but: frozenset[str] = frozenset()
+
+    def is_for(self, user_id: str) -> bool:
+        """Whether this user's sockets get it."""
+        return user_id not in self.but and (self.only is None or user_id in self.only)
 
 
 class PresenceView(Protocol):
@@ -175,6 +182,43 @@ class Groups(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What filters say of a text. ``flagged`` and ``hidden`` are stored so; ``refused``, ``silenced`` (its
+    sender, for ``silence_s``) and ``muted`` (its sender, everywhere) are not. ``reason`` names what said it.
+    """
+
+    status: str
+    reason: str
+    silence_s: float = 0.0
+
+
+class Screen(Protocol):
+    """What texts go through before they are stored."""
+
+    @property
+    def scans(self) -> bool:
+        """Whether what is stored shall be shown to the outside classifier, too."""
+        ...
+
+    async def judge(self, limiter: Limiter, texts: Sequence[tuple[str, str]]) -> dict[int, Judgement]:
+        """Of (sender's id, text): the place, from 0, of each that there is something to say of."""
+        ...
+
+
+class OpenScreen:
+    """Lets everything through."""
+
+    scans = False
+
+    async def judge(self, limiter: Limiter, texts: Sequence[tuple[str, str]]) -> dict[int, Judgement]:
+        """Nothing to say."""
+        return {}
+
+
+_OPEN = OpenScreen()
+
+
+@dataclass(frozen=True, slots=True)
 class Ctx:
     """Everything a handler may use."""
 
@@ -187,6 +231,7 @@ class Ctx:
     clock: Clock
     ids: Ids
     settings: Settings
+    screen: Screen = _OPEN
     #: The connection (socket) or request id, for logs; commands of one socket share it.
     origin: str = ""
     #: The client's address, after trusted proxies.

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from chatd.gateway.connection import Connection
 
 Write = Callable[[bytes], None]
-#: A frame for the next flush: (bytes, not for this user, only for these users, may be dropped).
-_Out = tuple[bytes, str, frozenset[str] | None, bool]
+#: A frame for the next flush: (bytes, not for these users, only for these users, may be dropped).
+_Out = tuple[bytes, frozenset[str], frozenset[str] | None, bool]
+_NOBODY: frozenset[str] = frozenset()
 
 
 class Waiting:
@@ -104,7 +105,7 @@ class Hub:
         self._flush_room(room)  # what is on its way to the others is among what was kept for this one
         waiting.cut = cut
         kept = [f for first, frames in waiting.log for f in frames[max(0, cut + 1 - first) :]]
-        kept += [m.frame for m in waiting.marks if m.only is None or connection.user_id in m.only]
+        kept += [m.frame for m in waiting.marks if m.is_for(connection.user_id)]
         waiting.log, waiting.marks, waiting.size = [], [], 0
         if kept:
             self._stats.deliveries += len(kept)
@@ -166,7 +167,7 @@ class Hub:
             return
         out = self._out(room)
         for frame in frames:
-            out.append((frame, "", None, False))
+            out.append((frame, _NOBODY, None, False))
         if room.waiting:
             caught_up = self._keep(room, first_seq, frames)
             if caught_up:
@@ -204,22 +205,24 @@ class Hub:
                 waiting.marks.extend(frames)
             else:
                 for mark in frames:
-                    if mark.only is None or connection.user_id in mark.only:
+                    if mark.is_for(connection.user_id):
                         connection.write(mark.frame)
         out = self._out(room)
         for mark in frames:
-            out.append((mark.frame, "", mark.only, False))
+            out.append((mark.frame, mark.but, mark.only, False))
 
     def ephemeral(self, chat_id: str, frame: bytes, but: str) -> None:
         """To the chat's sockets, not to user ``but``'s; the first thing a slow socket loses."""
         room = self.rooms.get(chat_id)
         if room is not None:
-            self._out(room).append((frame, but, None, True))
+            self._out(room).append((frame, frozenset((but,)) if but else _NOBODY, None, True))
 
-    def typing(self, chat_id: str, user_id: str, on: bool) -> None:
-        """Someone types or has stopped: to the chat's other sockets."""
-        if chat_id in self.rooms:
-            self.ephemeral(chat_id, self._typing_frame(chat_id, user_id, on), user_id)
+    def typing(self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str]) -> None:
+        """Someone types or has stopped: to the chat's other sockets, but to none of a user in ``hidden``."""
+        room = self.rooms.get(chat_id)
+        if room is not None:
+            frame = self._typing_frame(chat_id, user_id, on)
+            self._out(room).append((frame, hidden | {user_id}, None, True))
 
     def users(self, user_ids: Collection[str], frame: bytes) -> None:
         """To every socket of these users."""
@@ -275,8 +278,9 @@ class Hub:
 
     def _flush_selectively(self, room: Room, out: list[_Out]) -> None:
         """Some frames are not for all: sockets that get the same get the same bytes."""
-        named = {item[1] for item in out if item[1]}
-        named.update(*(item[2] for item in out if item[2] is not None))
+        named = set[str]().union(
+            *(item[1] for item in out), *(item[2] for item in out if item[2] is not None)
+        )
         general = b"".join([item[0] for item in out if item[2] is None])
         packed = codec.deflated(general) if room.deflated and general else b""
         durable = b"".join([item[0] for item in out if item[2] is None and not item[3]])
@@ -302,7 +306,7 @@ class Hub:
         user = connection.user_id
         picked = []
         for frame, but, only, ephemeral in out:
-            if but == user or (only is not None and user not in only):
+            if user in but or (only is not None and user not in only):
                 continue
             if ephemeral and connection.slow:
                 self._stats.ephemeral_drops += 1

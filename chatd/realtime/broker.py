@@ -44,8 +44,8 @@ class NodeSink(Sink, Protocol):
         """To every socket of these users."""
         ...
 
-    def typing(self, chat_id: str, user_id: str, on: bool) -> None:
-        """Someone types or has stopped: to the chat's other sockets."""
+    def typing(self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str]) -> None:
+        """Someone types or has stopped: to the chat's other sockets, but to none of a user in ``hidden``."""
         ...
 
 
@@ -136,7 +136,10 @@ class NodeBroker:
     def marks(self, chat_id: str, receipt_seq: int, frames: Sequence[Addressed]) -> None:
         """Deliver the watermark moves of one receipt version."""
         self.streams.offer_marks(chat_id, receipt_seq, frames)
-        plain = [(f.frame, sorted(f.only) if f.only is not None else None) for f in frames]
+        plain = [
+            envelope.Mark(f.frame, sorted(f.only) if f.only is not None else None, sorted(f.but))
+            for f in frames
+        ]
         self._tell_chat(chat_id, envelope.Marks(self.node_id, receipt_seq, plain))
 
     def ephemeral(self, chat_id: str, event: msgspec.Struct, *, but: str = "") -> None:
@@ -151,10 +154,12 @@ class NodeBroker:
         self._sink.users(user_ids, frame)
         self._tell_nodes(envelope.ToUsers(self.node_id, list(user_ids), frame))
 
-    def typing(self, chat_id: str, user_id: str, on: bool) -> None:
+    def typing(
+        self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str] = frozenset()
+    ) -> None:
         """Someone types or has stopped."""
-        self.typists.heard(chat_id, user_id, on)
-        self._tell_chat(chat_id, envelope.Typing(self.node_id, user_id, on))
+        self.typists.heard(chat_id, user_id, on, hidden)
+        self._tell_chat(chat_id, envelope.Typing(self.node_id, user_id, on, sorted(hidden)))
 
     def feed_changed(self) -> None:
         """The node feed has new rows: every node reads it now."""
@@ -260,10 +265,13 @@ class NodeBroker:
             case envelope.Log():
                 self.streams.offer_log(chat_id, said.first, said.frames)
             case envelope.Marks():
-                frames = [Addressed(f, None if o is None else frozenset(o)) for f, o in said.frames]
+                frames = [
+                    Addressed(m.frame, None if m.only is None else frozenset(m.only), frozenset(m.but))
+                    for m in said.frames
+                ]
                 self.streams.offer_marks(chat_id, said.version, frames)
             case envelope.Typing():
-                self.typists.heard(chat_id, said.user_id, said.on)
+                self.typists.heard(chat_id, said.user_id, said.on, frozenset(said.hidden))
             case envelope.Ephemeral():
                 self._sink.ephemeral(chat_id, said.frame, said.but)
 

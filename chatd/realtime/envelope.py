@@ -16,18 +16,27 @@ class Log(_Envelope, tag="l", array_like=True, frozen=True):
     frames: list[bytes]
 
 
+class Mark(msgspec.Struct, array_like=True, frozen=True):
+    """A watermark's frame, for whom (None: all), and for whom not."""
+
+    frame: bytes
+    only: list[str] | None
+    but: list[str] = []
+
+
 class Marks(_Envelope, tag="m", array_like=True, frozen=True):
-    """On a chat's channel: watermark moves of one receipt version; (frame, for whom or None for all)."""
+    """On a chat's channel: watermark moves of one receipt version."""
 
     version: int
-    frames: list[tuple[bytes, list[str] | None]]
+    frames: list[Mark]
 
 
 class Typing(_Envelope, tag="t", array_like=True, frozen=True):
-    """On a chat's channel: a user types, or has stopped."""
+    """On a chat's channel: a user types, or has stopped; some are not to know."""
 
     user_id: str
     on: bool
+    hidden: list[str] = []
 
 
 class Ephemeral(_Envelope, tag="e", array_like=True, frozen=True):
