@@ -1,22 +1,9 @@
 """SQL that counts what was said."""
 
 from collections.abc import Sequence
-from datetime import datetime
-
-import msgspec
 
 from chatd.core.context import Queries
-from chatd.core.ids import ChatId, UserId
-
-
-class ChatActivity(msgspec.Struct, frozen=True):
-    """What people said in a chat: how much, when last, which of its members, and how much was flagged."""
-
-    chat_id: ChatId
-    message_count: int
-    last_message_at: datetime | None
-    writers: list[UserId]
-    flagged: int
+from chatd.features.messages.contract import ChatActivity
 
 
 async def activity(q: Queries, chat_ids: Sequence[str]) -> list[ChatActivity]:

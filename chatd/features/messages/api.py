@@ -14,16 +14,18 @@ from chatd.core.errors import (
 from chatd.core.ids import ChatId, MessageId
 from chatd.core.pending import Pending
 from chatd.features.chats.contract import Message
-from chatd.features.messages import reading, receipts, sending, service
+from chatd.features.messages import annotations, reading, receipts, sending, service
 from chatd.features.messages.contract import (
     AddReaction,
     DeleteMessage,
     EditMessage,
     Emoji,
+    ForwardMessage,
     History,
     HistoryQuery,
     MarkRead,
     PatchMessage,
+    Pins,
     PostMessage,
     Queued,
     ReadMark,
@@ -34,6 +36,7 @@ from chatd.features.messages.contract import (
     SendAck,
     SendMessage,
     Sync,
+    Versions,
 )
 from chatd.features.messages.receipts import Marked
 from chatd.features.messages.sending import Stored
@@ -113,7 +116,10 @@ async def post_message(ctx: Ctx, chat_id: ChatId, body: PostMessage) -> Answer[Q
     """Send a message; 202 once it is durable, 200 with the same for a repeat."""
     if body.sender_id is not None and body.sender_id != ctx.actor.user_id:
         raise Forbidden("sender_id must be yourself")
-    stored = await sending.send(ctx, chat_id, body.client_message_id, body.content, body.reply_to)
+    return _queued(await sending.send(ctx, chat_id, body.client_message_id, body.content, body.reply_to))
+
+
+def _queued(stored: Stored) -> Answer[Queued]:
     queued = Queued(
         message_id=stored.message_id,
         ack_token=stored.ack_token,
@@ -150,6 +156,37 @@ async def delete_reaction(ctx: Ctx, chat_id: ChatId, message_id: MessageId, emoj
     return await service.unreact(ctx, chat_id, message_id, emoji)
 
 
+async def get_pins(ctx: Ctx, chat_id: ChatId) -> Pins:
+    """The pinned messages, the last pinned first."""
+    return Pins(messages=await annotations.pins(ctx, chat_id))
+
+
+async def put_pin(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
+    """Pin a message: as a moderator, or as one of the two of a direct chat; twice is once."""
+    return await annotations.pin(ctx, chat_id, message_id)
+
+
+async def delete_pin(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
+    """Take a pin away."""
+    return await annotations.unpin(ctx, chat_id, message_id)
+
+
+async def get_versions(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Versions:
+    """What a message said before each edit; for the chat's moderators."""
+    return Versions(versions=await annotations.versions(ctx, chat_id, message_id))
+
+
+async def forward_message(
+    ctx: Ctx, chat_id: ChatId, message_id: MessageId, body: ForwardMessage
+) -> Answer[Queued]:
+    """Say a message again in another chat, which is not told where it is from; answers as a send does."""
+    return _queued(
+        await annotations.forward(
+            ctx, chat_id, message_id, to=body.chat_id, client_message_id=body.client_message_id
+        )
+    )
+
+
 async def mark_read(ctx: Ctx, chat_id: ChatId, body: MarkRead) -> ReadMark:
     """Move one's read watermark; it never moves back."""
     marked = await receipts.read(ctx, chat_id, body.last_read_message_id)
@@ -182,6 +219,27 @@ ROUTES = (
         "/chats/{chat_id}/messages/{message_id}/reactions/{emoji}",
         delete_reaction,
         raises=_VOICE,
+        limit="none",
+    ),
+    get("/chats/{chat_id}/pins", get_pins, raises=(ChatNotFound,)),
+    put(
+        "/chats/{chat_id}/messages/{message_id}/pin",
+        put_pin,
+        raises=(*_MESSAGE, Forbidden, Conflict),
+        limit="none",
+    ),
+    delete(
+        "/chats/{chat_id}/messages/{message_id}/pin",
+        delete_pin,
+        raises=(*_MESSAGE, Forbidden),
+        limit="none",
+    ),
+    get("/chats/{chat_id}/messages/{message_id}/versions", get_versions, raises=(*_MESSAGE, Forbidden)),
+    post(
+        "/chats/{chat_id}/messages/{message_id}/forward",
+        forward_message,
+        status=(202, 200),
+        raises=(*_VOICE, Conflict, RateLimited, Unavailable),
         limit="none",
     ),
     post("/chats/{chat_id}/read", mark_read, status=200, raises=_MESSAGE, limit="none"),

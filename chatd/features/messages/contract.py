@@ -215,6 +215,34 @@ class HistoryQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[int, Meta(ge=1, le=200)] = 50
 
 
+class Pins(msgspec.Struct, frozen=True, kw_only=True):
+    """The pinned messages, the last pinned first."""
+
+    messages: list[Message]
+
+
+class Version(msgspec.Struct, frozen=True):
+    """What a message said from ``said_at`` until it was edited."""
+
+    version: int
+    content: msgspec.Raw
+    said_at: datetime
+    replaced_at: datetime
+
+
+class Versions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a message said before, earliest first; what it says now is in the history."""
+
+    versions: list[Version]
+
+
+class ForwardMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the message shall be said again, and the id that makes a retry safe there."""
+
+    chat_id: ChatId
+    client_message_id: ClientMessageId
+
+
 class MarkRead(msgspec.Struct, frozen=True, kw_only=True):
     """``delivery.read`` over REST."""
 
@@ -226,3 +254,15 @@ class ReadMark(msgspec.Struct, frozen=True, kw_only=True):
 
     last_read_message_id: MessageId
     last_read_seq: int
+
+
+class ChatActivity(msgspec.Struct, frozen=True):
+    """What people said in a chat: how much, when last, which of its members, and how much was
+    flagged (not on the wire).
+    """
+
+    chat_id: ChatId
+    message_count: int
+    last_message_at: datetime | None
+    writers: list[UserId]
+    flagged: int

@@ -5,11 +5,12 @@ protocol.md, section 4: an ack means committed; a retry is safe for ever; one or
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Batch
@@ -26,7 +27,14 @@ from chatd.core.errors import (
 )
 from chatd.core.ids import ChatId, MessageId, UserId
 from chatd.core.pending import Pending
-from chatd.features.chats.contract import Message, MessageNew, TextContent
+from chatd.features.chats import service as chats
+from chatd.features.chats.contract import (
+    ForwardedContent,
+    Message,
+    MessageNew,
+    ReplyPreview,
+    TextContent,
+)
 from chatd.features.messages import store
 from chatd.wire import codec
 
@@ -44,6 +52,13 @@ class Sending:
     message_id: MessageId
     content: bytes
     reply_to: MessageId | None
+    mentions: tuple[UserId, ...] = ()
+    everybody: bool = False
+
+    @property
+    def woven(self) -> bool:
+        """Whether it replies to something or mentions somebody."""
+        return self.reply_to is not None or self.everybody or bool(self.mentions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +70,8 @@ class Stored:
     seq: int
     sent_at: datetime
     duplicate: bool
+    thread_id: MessageId | UnsetType = UNSET
+    reply_preview: ReplyPreview | UnsetType = UNSET
 
     @property
     def ack_token(self) -> str:
@@ -67,10 +84,12 @@ def send(
 ) -> Pending[Stored]:
     """Queue a message for the next round; resolves once it is durable.
 
-    Fails with ChatNotFound, Muted, Forbidden (read-only chat), Conflict (the same client_message_id with
-    other content), MessageNotFound (reply_to), RateLimited, Unavailable.
+    Fails with ChatNotFound, Muted, Forbidden (read-only chat, or everybody called by one who may not),
+    Conflict (the same client_message_id with other content), MessageNotFound (reply_to), ValidationFailed
+    (a mention of somebody who is not in the chat), RateLimited, Unavailable.
     """
     require_sayable(content)
+    content = tidy(content)
     body = _encode(content)
     sending = Sending(
         chat_id,
@@ -80,8 +99,31 @@ def send(
         ctx.ids.new("msg"),
         body,
         reply_to,
+        tuple(content.mentions or ()),
+        content.mentions_all is True,
     )
     return ctx.groups.submit(APPEND, sending)
+
+
+def forward(ctx: Ctx, chat_id: ChatId, client_message_id: str, content: ForwardedContent) -> Pending[Stored]:
+    """Queue what was said elsewhere; fails as ``send`` does. The caller has asked whether the actor may
+    read it.
+    """
+    body = _encode(content)
+    mark = fingerprint(body, None)
+    sending = Sending(chat_id, ctx.actor.user_id, client_message_id, mark, ctx.ids.new("msg"), body, None)
+    return ctx.groups.submit(APPEND, sending)
+
+
+def tidy(content: TextContent) -> TextContent:
+    """The content without mentions that say nothing: none, the same twice, ``mentions_all`` not set."""
+    if content.mentions is UNSET and content.mentions_all is UNSET:
+        return content
+    return msgspec.structs.replace(
+        content,
+        mentions=list(dict.fromkeys(content.mentions)) if content.mentions else UNSET,
+        mentions_all=content.mentions_all or UNSET,
+    )
 
 
 def require_sayable(content: TextContent) -> None:
@@ -106,11 +148,15 @@ _VERDICTS: dict[str, type[AppError]] = {
     "muted": Muted,
     "read_only": Forbidden,
     "reply_not_found": MessageNotFound,
+    "mention_forbidden": Forbidden,
+    "mention_not_found": ValidationFailed,
 }
 _DETAILS = {
     "conflict": "This client_message_id was used for another message",
     "read_only": "This chat is read-only",
     "reply_not_found": "There is no message reply_to in this chat",
+    "mention_forbidden": "Only moderators of this chat may call everybody",
+    "mention_not_found": "$.content.mentions: somebody who is not in this chat",
 }
 
 
@@ -119,19 +165,33 @@ async def _append(ctx: Ctx, sendings: list[Sending]) -> Sequence[Stored | Except
     going = [i for i, refused in enumerate(outcomes) if refused is None]
     if going:
         passing = [sendings[i] for i in going]
-        rows = await store.append(
-            ctx.db,
-            [s.chat_id for s in passing],
-            [s.sender_id for s in passing],
-            [s.client_message_id for s in passing],
-            [s.fingerprint for s in passing],
-            [s.message_id for s in passing],
-            [s.content.decode() for s in passing],
-            [s.reply_to for s in passing],
-        )
+        rows = await _store(ctx, passing)
         for i, sending, row in zip(going, passing, rows, strict=True):
             outcomes[i] = _outcome(sending, row)
     return [outcome or Internal() for outcome in outcomes]
+
+
+async def _store(ctx: Ctx, sendings: list[Sending]) -> Sequence[store.AppendRow | store.WovenRow]:
+    """One statement; the dearer one only where somebody replies or mentions."""
+    columns = (
+        [s.chat_id for s in sendings],
+        [s.sender_id for s in sendings],
+        [s.client_message_id for s in sendings],
+        [s.fingerprint for s in sendings],
+        [s.message_id for s in sendings],
+        [s.content.decode() for s in sendings],
+        [s.reply_to for s in sendings],
+    )
+    if not any(s.woven for s in sendings):
+        return await store.append(ctx.db, *columns)
+    mentions = [(place, user_id) for place, s in enumerate(sendings, 1) for user_id in s.mentions]
+    return await store.append_conversation(
+        ctx.db,
+        *columns,
+        [s.everybody for s in sendings],
+        [place for place, _ in mentions],
+        [user_id for _, user_id in mentions],
+    )
 
 
 async def _refuse_floods(ctx: Ctx, sendings: list[Sending]) -> list[Stored | Exception | None]:
@@ -154,13 +214,17 @@ async def _refuse_floods(ctx: Ctx, sendings: list[Sending]) -> list[Stored | Exc
     return refused
 
 
-def _outcome(sending: Sending, row: store.AppendRow) -> Stored | Exception:
+def _outcome(sending: Sending, row: store.AppendRow | store.WovenRow) -> Stored | Exception:
     error = _VERDICTS.get(row.outcome)
     if error is not None:
         return error(_DETAILS.get(row.outcome))
     if row.message_id is None or row.seq is None or row.sent_at is None:
         return Internal()
-    return Stored(sending, row.message_id, row.seq, row.sent_at, row.outcome == "repeat")
+    stored = Stored(sending, row.message_id, row.seq, row.sent_at, row.outcome == "repeat")
+    if isinstance(row, store.WovenRow):
+        preview = chats.reply_preview(sending.reply_to, row.quoted_sender, row.quoted_text)
+        return replace(stored, thread_id=row.root or UNSET, reply_preview=preview)
+    return stored
 
 
 def _broadcast(ctx: Ctx, outcomes: Sequence[Stored | Exception]) -> None:
@@ -192,6 +256,8 @@ def _fresh(stored: Stored) -> Message:
         edited_at=None,
         deleted_at=None,
         moderation_status="visible",
+        thread_id=stored.thread_id,
+        reply_preview=stored.reply_preview,
     )
 
 

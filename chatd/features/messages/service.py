@@ -8,14 +8,13 @@ from collections.abc import Collection
 import msgspec
 
 from chatd.core.context import Ctx, Queries, Tx
-from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted
+from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted, ValidationFailed
 from chatd.core.ids import ChatId, MessageId
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, Seat, TextContent
-from chatd.features.messages import activity_store, store
-from chatd.features.messages.activity_store import ChatActivity
-from chatd.features.messages.contract import MessageDelete, MessageUpdate
-from chatd.features.messages.sending import require_sayable
+from chatd.features.messages import activity_store, annotations_store, store
+from chatd.features.messages.contract import ChatActivity, MessageDelete, MessageUpdate
+from chatd.features.messages.sending import require_sayable, tidy
 from chatd.wire import codec
 
 #: Different emoji on one message; what more would be is noise, and a message must stay one frame.
@@ -33,24 +32,29 @@ async def edit(ctx: Ctx, chat_id: ChatId, message_id: MessageId, content: TextCo
     """Replace what one's own message says, within ``messages.edit_window_s``.
 
     Saying the same again changes nothing. Raises ChatNotFound, MessageNotFound, Forbidden (another's
-    message, or too late), Conflict (deleted), Muted.
+    message, forwarded, too late, or everybody called by one who may not), Conflict (deleted), Muted,
+    ValidationFailed.
     """
     require_sayable(content)
+    content = tidy(content)
     text = msgspec.json.encode(content).decode()
     async with ctx.db.transaction() as tx:
-        await _require_voice(tx, ctx, chat_id)
-        target = await _target(tx, chat_id, message_id, text)
+        seat = await require_voice(tx, ctx, chat_id)
+        target = await require_target(tx, chat_id, message_id, text)
         if target.is_system or target.sender_id != ctx.actor.user_id:
             raise Forbidden("Only its sender may edit a message")
         if target.deleted:
             raise Conflict("This message was deleted")
+        if target.forwarded:
+            raise Forbidden("What was forwarded is not reworded")
         window = ctx.settings.messages.edit_window_s
         if window and target.age_s > window:
             raise Forbidden(f"A message may be edited for {window} seconds")
         if target.same_content:
-            return await _present(tx, message_id)
+            return await present(tx, message_id)
+        await _mention_anew(tx, seat, message_id, content)
         await store.set_content(tx, message_id, text)
-        return await _updated(tx, ctx, chat_id, message_id)
+        return await updated(tx, ctx, chat_id, message_id)
 
 
 async def delete(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> None:
@@ -60,7 +64,7 @@ async def delete(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> None:
     """
     async with ctx.db.transaction() as tx:
         seat = await chats.lock_seat(tx, chat_id, ctx.actor.user_id)
-        target = await _target(tx, chat_id, message_id, None)
+        target = await require_target(tx, chat_id, message_id, None)
         own = target.sender_id == ctx.actor.user_id and not target.is_system
         if not own and (seat.role not in ("owner", "moderator") or target.is_system):
             raise Forbidden("Only its sender or a moderator may delete a message")
@@ -79,15 +83,15 @@ async def react(ctx: Ctx, chat_id: ChatId, message_id: MessageId, emoji: str) ->
     Raises ChatNotFound, MessageNotFound, Conflict (deleted, or too many different ones), Muted, Forbidden.
     """
     async with ctx.db.transaction() as tx:
-        await _require_voice(tx, ctx, chat_id)
-        target = await _target(tx, chat_id, message_id, None)
+        await require_voice(tx, ctx, chat_id)
+        target = await require_target(tx, chat_id, message_id, None)
         if target.deleted:
             raise Conflict("This message was deleted")
         if not await store.add_reaction(tx, message_id, emoji, ctx.actor.user_id, MAX_EMOJI):
             if not await store.has_reaction(tx, message_id, emoji, ctx.actor.user_id):
                 raise Conflict(f"A message takes at most {MAX_EMOJI} different emoji")
-            return await _present(tx, message_id)
-        return await _updated(tx, ctx, chat_id, message_id)
+            return await present(tx, message_id)
+        return await updated(tx, ctx, chat_id, message_id)
 
 
 async def unreact(ctx: Ctx, chat_id: ChatId, message_id: MessageId, emoji: str) -> Message:
@@ -96,14 +100,26 @@ async def unreact(ctx: Ctx, chat_id: ChatId, message_id: MessageId, emoji: str) 
     Raises ChatNotFound, MessageNotFound, Muted, Forbidden.
     """
     async with ctx.db.transaction() as tx:
-        await _require_voice(tx, ctx, chat_id)
-        await _target(tx, chat_id, message_id, None)
+        await require_voice(tx, ctx, chat_id)
+        await require_target(tx, chat_id, message_id, None)
         if not await store.remove_reaction(tx, message_id, emoji, ctx.actor.user_id):
-            return await _present(tx, message_id)
-        return await _updated(tx, ctx, chat_id, message_id)
+            return await present(tx, message_id)
+        return await updated(tx, ctx, chat_id, message_id)
 
 
-async def _require_voice(tx: Tx, ctx: Ctx, chat_id: ChatId) -> Seat:
+async def _mention_anew(tx: Tx, seat: Seat, message_id: MessageId, content: TextContent) -> None:
+    """Put the edited content's mentions in the place of those before, by the rules of a send."""
+    named, everybody = list(content.mentions or ()), content.mentions_all is True
+    if everybody and seat.role == "member":
+        raise Forbidden("Only moderators of this chat may call everybody")
+    if len(await chats.members_among(tx, seat.chat_id, named)) < len(named):
+        raise ValidationFailed.at("$.content.mentions", "somebody who is not in this chat")
+    await annotations_store.drop_mentions(tx, message_id, named, everybody)
+    if named or everybody:
+        await annotations_store.add_mentions(tx, message_id, [*named, *([None] if everybody else [])])
+
+
+async def require_voice(tx: Tx, ctx: Ctx, chat_id: ChatId) -> Seat:
     """The actor's seat, in a chat where it may speak now; locks the chat's row."""
     seat = await chats.lock_seat(tx, chat_id, ctx.actor.user_id)
     if seat.read_only:
@@ -113,21 +129,21 @@ async def _require_voice(tx: Tx, ctx: Ctx, chat_id: ChatId) -> Seat:
     return seat
 
 
-async def _target(tx: Tx, chat_id: ChatId, message_id: MessageId, content: str | None) -> store.Target:
+async def require_target(tx: Tx, chat_id: ChatId, message_id: MessageId, content: str | None) -> store.Target:
     target = await store.find_target(tx, chat_id, message_id, content)
     if target is None:
         raise MessageNotFound()
     return target
 
 
-async def _present(tx: Tx, message_id: MessageId) -> Message:
+async def present(tx: Tx, message_id: MessageId) -> Message:
     return (await chats.messages_by_ids(tx, [message_id]))[message_id]
 
 
-async def _updated(tx: Tx, ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
+async def updated(tx: Tx, ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
     """Take a seq for the change and tell the chat the message's present state."""
     seq = await store.append_event(tx, chat_id, "update", message_id, ctx.actor.user_id)
-    message = await _present(tx, message_id)
+    message = await present(tx, message_id)
     event = MessageUpdate(chat_id=chat_id, seq=seq, message=message)
     tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])
     return message

@@ -18,6 +18,18 @@ class AppendRow(msgspec.Struct, frozen=True):
     sent_at: datetime | None
 
 
+class WovenRow(msgspec.Struct, frozen=True):
+    """What append_conversation says of one input."""
+
+    outcome: str
+    message_id: MessageId | None
+    seq: int | None
+    sent_at: datetime | None
+    root: MessageId | None
+    quoted_sender: UserId | None
+    quoted_text: str | None
+
+
 class MarkRow(msgspec.Struct, frozen=True):
     """What advance_marks says of one input."""
 
@@ -36,6 +48,9 @@ class Target(msgspec.Struct, frozen=True):
     deleted: bool
     age_s: float
     same_content: bool
+    forwarded: bool
+    hidden: bool
+    pinned: bool
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -123,6 +138,39 @@ async def append(
     )
 
 
+async def append_conversation(
+    q: Queries,
+    chats: Sequence[str],
+    senders: Sequence[str],
+    client_ids: Sequence[str],
+    fingerprints: Sequence[int],
+    ids: Sequence[str],
+    contents: Sequence[str],
+    replies: Sequence[str | None],
+    everybody: Sequence[bool],
+    mention_places: Sequence[int],
+    mentioned: Sequence[str],
+) -> list[WovenRow]:
+    """``append`` for sends of which some reply or mention: threads and mentions are written with them."""
+    return await q.rows(
+        WovenRow,
+        """
+        SELECT outcome, message_id, message_seq, message_sent_at, root, quoted_sender, quoted_text
+        FROM append_conversation($1, $2, $3, $4, $5, $6, $7, NULL, NULL, false, $8, $9, $10)
+        """,
+        chats,
+        senders,
+        client_ids,
+        fingerprints,
+        ids,
+        contents,
+        replies,
+        everybody,
+        mention_places,
+        mentioned,
+    )
+
+
 async def advance(
     q: Queries, chats: Sequence[str], users: Sequence[str], kinds: Sequence[str], messages: Sequence[str]
 ) -> list[MarkRow]:
@@ -143,7 +191,8 @@ async def find_target(tx: Tx, chat_id: str, message_id: str, content: str | None
         Target,
         """
         SELECT sender_id, client_message_id IS NULL, deleted_at IS NOT NULL,
-               extract(epoch FROM clock_timestamp() - sent_at)::float8, coalesce(content = $3::jsonb, false)
+               extract(epoch FROM clock_timestamp() - sent_at)::float8, coalesce(content = $3::jsonb, false),
+               content ? 'forwarded', moderation_status = 'hidden', pinned_at IS NOT NULL
         FROM chat_messages WHERE id = $2 AND chat_id = $1
         """,
         chat_id,
@@ -168,20 +217,39 @@ async def append_event(
 
 
 async def set_content(tx: Tx, message_id: str, content: str) -> None:
-    """Replace what a message says."""
+    """Replace what a message says, and keep what it said before."""
     await tx.run(
-        "UPDATE chat_messages SET content = $2::jsonb, edited_at = clock_timestamp() WHERE id = $1",
+        """
+        WITH before AS (
+            INSERT INTO message_versions (message_id, version, content, said_at)
+            SELECT m.id, (SELECT count(*) + 1 FROM message_versions v WHERE v.message_id = m.id), m.content,
+                   coalesce(m.edited_at, m.sent_at)
+            FROM chat_messages m WHERE m.id = $1
+        )
+        UPDATE chat_messages SET content = $2::jsonb, edited_at = clock_timestamp() WHERE id = $1
+        """,
         message_id,
         content,
     )
 
 
 async def bury(tx: Tx, message_id: str, deleted_by: str) -> None:
-    """Overwrite a message with a tombstone: its old text is nowhere."""
+    """Overwrite a message with a tombstone: its old text is nowhere, it mentions nobody, is pinned no more
+    and counts no more as a reply.
+    """
     await tx.run(
         """
+        WITH said AS (
+            DELETE FROM message_versions WHERE message_id = $1
+        ), mentioned AS (
+            DELETE FROM message_mentions WHERE message_id = $1
+        ), thread AS (
+            UPDATE message_threads t SET reply_count = t.reply_count - 1
+            FROM thread_replies r WHERE r.message_id = $1 AND t.root_id = r.root_id
+        )
         UPDATE chat_messages
-        SET content = '{"type": "tombstone"}', deleted_at = clock_timestamp(), deleted_by = $2
+        SET content = '{"type": "tombstone"}', deleted_at = clock_timestamp(), deleted_by = $2,
+            pinned_at = NULL, pinned_by = NULL
         WHERE id = $1
         """,
         message_id,
