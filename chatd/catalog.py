@@ -10,6 +10,9 @@ from chatd.features.accounts import api as accounts
 from chatd.features.accounts import jobs as accounts_jobs
 from chatd.features.chats import api as chats
 from chatd.features.chats import contract as chats_contract
+from chatd.features.gp import api as gp
+from chatd.features.gp import frames as gp_frames
+from chatd.features.gp import jobs as gp_jobs
 from chatd.features.mail import jobs as mail_jobs
 from chatd.features.messages import api as messages
 from chatd.features.messages import contract as messages_contract
@@ -18,9 +21,9 @@ from chatd.features.presence import contract as presence_contract
 from chatd.features.presence import jobs as presence_jobs
 from chatd.wire.frames import Event
 
-ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence)
-_WITH_EVENTS: tuple[ModuleType, ...] = (chats_contract, messages_contract, presence_contract)
-_WITH_JOBS: tuple[ModuleType, ...] = (accounts_jobs, mail_jobs, presence_jobs)
+ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence, gp)
+_WITH_EVENTS: tuple[ModuleType, ...] = (chats_contract, messages_contract, presence_contract, gp_frames)
+_WITH_JOBS: tuple[ModuleType, ...] = (accounts_jobs, mail_jobs, presence_jobs, gp_jobs)
 
 
 def _events(contract: ModuleType) -> list[type[msgspec.Struct]]:

@@ -1,0 +1,218 @@
+"""Finding GPs: the main screen's list, exploring, and watching what is near.
+
+The priority of a GP is one number (schema.sql, gp_priority), shown as ``priorityScore``. The nearest cells
+are looked into first and for so many GPs each, so that a crowded city costs no more than a small one; what
+is ranked is then among the nearest.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from chatd.core.context import Ctx, Tx
+from chatd.core.ids import UserId
+from chatd.features.gp import discovery_store, geo, places, store, views
+from chatd.features.gp.contract import ExploreGps, GpId, GpList, GpPage, GpPagination, GpView, ListGps
+from chatd.features.gp.frames import GpNearby, GpWatch, NearbyGp
+from chatd.features.gp.geo import Place
+from chatd.features.gp.rows import Card, Gp, Ranked
+from chatd.features.gp.vocabulary import RADIUS_STEPS, SHOWN
+
+#: GPs looked at in one cell: a cell of a wider search stands for 49 or 2401 small ones.
+_PER_CELL = ((25.0, 40), (100.0, 200), (float("inf"), 1000))
+#: GPs that the main screen's seven are chosen from, at most.
+_CANDIDATES = 1000
+#: The widest that a watch looks.
+MAX_WATCH_KM = 50.0
+#: GPs in the answer to a watch.
+WATCHED = 20
+NO_TIME = timedelta(0)
+
+
+async def list_near(ctx: Ctx, query: ListGps) -> GpList:
+    """The seven best: within 10 km, and further by steps until there are seven to show.
+
+    Raises PositionUnknown, MovingTooFast.
+    """
+    place = await places.require(ctx, query.latitude, query.longitude)
+    found: list[Ranked] = []
+    radius = RADIUS_STEPS[0]
+    for radius in RADIUS_STEPS:
+        found = await _ranked(ctx, place, radius, most=_CANDIDATES, limit=SHOWN)
+        if len(found) >= SHOWN:
+            break
+    return GpList(gps=await _shown(ctx, found, place), radius=radius)
+
+
+async def explore(ctx: Ctx, query: ExploreGps) -> GpPage:
+    """A page of what fits the filters, by priority, time left in its finer steps.
+
+    Raises PositionUnknown, MovingTooFast.
+    """
+    place = await places.require(ctx, query.latitude, query.longitude)
+    found: list[Ranked] = []
+    offset = (query.page - 1) * query.limit
+    steps = [step for step in RADIUS_STEPS if step < query.max_distance]
+    for radius in (*steps, query.max_distance):
+        found = await _explored(ctx, place, radius, query, query.limit, offset)
+        if found and found[0].total >= ctx.settings.gp.explore_candidates:
+            break
+    # Past the last page no row says how many there are: the first one does.
+    first = found or (await _explored(ctx, place, query.max_distance, query, 1, 0) if offset else [])
+    total = first[0].total if first else 0
+    return GpPage(
+        gps=await _shown(ctx, found, place),
+        pagination=GpPagination(
+            page=query.page,
+            limit=query.limit,
+            total=total,
+            pages=-(-total // query.limit),
+            has_more=bool(found) and offset + len(found) < total,
+        ),
+    )
+
+
+async def watch(ctx: Ctx, command: GpWatch) -> GpNearby:
+    """What is near now; changes follow as ``gp.nearby`` until the watch lapses.
+
+    Raises PositionUnknown, MovingTooFast.
+    """
+    place = await places.require(ctx, command.latitude, command.longitude)
+    until = ctx.clock.now() + timedelta(minutes=ctx.settings.gp.watch_minutes)
+    # The watch before the list: what changes in between is told twice, never missed.
+    await discovery_store.set_watch(
+        ctx.db,
+        ctx.actor.user_id,
+        place,
+        command.max_km,
+        command.category,
+        command.sub_type,
+        command.topic,
+        until,
+    )
+    found = await _ranked(
+        ctx,
+        place,
+        command.max_km,
+        most=_CANDIDATES,
+        limit=WATCHED,
+        category=command.category,
+        sub_type=command.sub_type,
+        topic=command.topic,
+    )
+    cards = {card.id: card for card in await store.cards(ctx.db, [each.id for each in found])}
+    near = tuple(_nearby(ctx, cards[each.id], place.cell) for each in found if each.id in cards)
+    return GpNearby(change="full", gps=near, until=until)
+
+
+async def unwatch(ctx: Ctx) -> None:
+    """Hear no more."""
+    await discovery_store.delete_watch(ctx.db, ctx.actor.user_id)
+
+
+async def tell_watchers(tx: Tx, ctx: Ctx, gp: Gp, *, gone: bool = False) -> None:
+    """After commit, tell those who watch a place near the GP what it is now, or that it is not to be had.
+
+    ``gp`` is as the transaction leaves it. At most ``gp.watch_fanout`` hear of one change; the others see it
+    when they renew their watch.
+    """
+    around = geo.cells_5_within(gp.cell, MAX_WATCH_KM)
+    limit = ctx.settings.gp.watch_fanout
+    watchers = await discovery_store.watchers(tx, gp.id, around, ctx.clock.now(), limit)
+    if gone or gp.member_count >= ctx.settings.gp.max_members:
+        if watchers:
+            event = GpNearby(change="removed", gp_ids=(gp.id,))
+            tx.after_commit(ctx.broker.to_users, [watcher.user_id for watcher in watchers], event)
+        return
+    by_cell: dict[int, list[UserId]] = {}
+    for watcher in watchers:
+        by_cell.setdefault(watcher.cell, []).append(watcher.user_id)
+    for cell, user_ids in by_cell.items():
+        event = GpNearby(change="changed", gps=(_nearby(ctx, gp, cell),))
+        tx.after_commit(ctx.broker.to_users, user_ids, event)
+
+
+async def forget_lapsed(ctx: Ctx) -> None:
+    """Drop the watches that nobody renewed."""
+    while await discovery_store.delete_lapsed(ctx.db, ctx.clock.now(), 1000) == 1000:
+        pass
+
+
+async def _explored(
+    ctx: Ctx, place: Place, radius: float, query: ExploreGps, limit: int, offset: int
+) -> list[Ranked]:
+    most = ctx.settings.gp.explore_candidates
+    category, sub_type = query.category, query.sub_type
+    if query.vibe_type is not None:
+        # A vibe is the sub-type of a Vibe GP: another category, or another sub-type, has none.
+        if category not in (None, "Vibe GP") or sub_type not in (None, query.vibe_type):
+            return []
+        category, sub_type = "Vibe GP", query.vibe_type
+    return await _ranked(
+        ctx,
+        place,
+        radius,
+        most=most,
+        limit=limit,
+        per_cell=most,
+        offset=offset,
+        category=category,
+        sub_type=sub_type,
+        topic=query.topic,
+        min_left=timedelta(hours=query.min_time_remaining),
+        fine=True,
+    )
+
+
+async def _ranked(
+    ctx: Ctx,
+    place: Place,
+    radius: float,
+    *,
+    most: int,
+    limit: int,
+    per_cell: int | None = None,
+    offset: int = 0,
+    category: str | None = None,
+    sub_type: str | None = None,
+    topic: str | None = None,
+    min_left: timedelta = NO_TIME,
+    fine: bool = False,
+) -> list[Ranked]:
+    return await discovery_store.ranked(
+        ctx.db,
+        geo.cells_within(place.cell, radius),
+        per_cell or next(count for km, count in _PER_CELL if radius <= km),
+        most,
+        place,
+        radius,
+        ctx.clock.now(),
+        ctx.settings.gp.max_members,
+        category,
+        sub_type,
+        topic,
+        min_left,
+        fine,
+        limit,
+        offset,
+    )
+
+
+async def _shown(ctx: Ctx, found: Sequence[Ranked], place: Place) -> list[GpView]:
+    scores: dict[GpId, int] = {each.id: each.score for each in found}
+    return await views.show(ctx, list(scores), place, scores)
+
+
+def _nearby(ctx: Ctx, gp: Gp | Card, from_cell: int) -> NearbyGp:
+    return NearbyGp(
+        gp_id=gp.id,
+        category=gp.category,
+        sub_type=gp.sub_type,
+        specific_name=gp.specific_name,
+        genre=gp.genre,
+        topics=gp.topics,
+        description=gp.description,
+        member_count=gp.member_count,
+        max_members=ctx.settings.gp.max_members,
+        distance_km=geo.shown_km(geo.km_between(from_cell, gp.cell)),
+        expires_at=gp.expires_at,
+    )

@@ -1,0 +1,170 @@
+"""SQL that looks for GPs by place, and for those who watch a place."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from chatd.core.context import Queries
+from chatd.core.ids import UserId
+from chatd.features.gp.contract import GpId
+from chatd.features.gp.geo import Cells, Place
+from chatd.features.gp.rows import Ranked, Watcher
+
+
+async def ranked(
+    q: Queries,
+    cells: Cells,
+    per_cell: int,
+    most: int,
+    place: Place,
+    max_km: float,
+    now: datetime,
+    max_members: int,
+    category: str | None,
+    sub_type: str | None,
+    topic: str | None,
+    min_left: timedelta,
+    fine: bool,
+    limit: int,
+    offset: int,
+) -> list[Ranked]:
+    """Living GPs with a free place near a place, by priority: a page of them.
+
+    Looks into the cells in their order, for ``per_cell`` GPs a cell and ``most`` in all, so that what it
+    costs does not grow with a city; within a cell those with the most members come first, then those with
+    the most time.
+    """
+    # Of the three resolutions only one has cells; each branch is a walk down one partial index, cell by cell.
+    return await q.rows(
+        Ranked,
+        """
+        WITH found AS (
+            SELECT * FROM (
+                SELECT g.* FROM unnest($1::bigint[]) AS c (cell) CROSS JOIN LATERAL (
+                    SELECT g.id, g.lat, g.lng, g.member_count, g.message_count, g.last_activity_at,
+                           g.expires_at FROM gps g
+                    WHERE g.cell = c.cell AND g.status = 'active' AND g.member_count < $9
+                      AND g.expires_at > $8::timestamptz + $13::interval
+                      AND ($10::text IS NULL OR g.category = $10) AND ($11::text IS NULL OR g.sub_type = $11)
+                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                    ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $4
+                ) g
+                UNION ALL
+                SELECT g.* FROM unnest($2::bigint[]) AS c (cell) CROSS JOIN LATERAL (
+                    SELECT g.id, g.lat, g.lng, g.member_count, g.message_count, g.last_activity_at,
+                           g.expires_at FROM gps g
+                    WHERE g.cell_5 = c.cell AND g.status = 'active' AND g.member_count < $9
+                      AND g.expires_at > $8::timestamptz + $13::interval
+                      AND ($10::text IS NULL OR g.category = $10) AND ($11::text IS NULL OR g.sub_type = $11)
+                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                    ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $4
+                ) g
+                UNION ALL
+                SELECT g.* FROM unnest($3::bigint[]) AS c (cell) CROSS JOIN LATERAL (
+                    SELECT g.id, g.lat, g.lng, g.member_count, g.message_count, g.last_activity_at,
+                           g.expires_at FROM gps g
+                    WHERE g.cell_3 = c.cell AND g.status = 'active' AND g.member_count < $9
+                      AND g.expires_at > $8::timestamptz + $13::interval
+                      AND ($10::text IS NULL OR g.category = $10) AND ($11::text IS NULL OR g.sub_type = $11)
+                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                    ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $4
+                ) g
+            ) every LIMIT $5
+        ), measured AS (
+            SELECT f.*, gp_km($6, $7, f.lat, f.lng) AS km FROM found f
+        )
+        SELECT m.id, m.km,
+               gp_priority($9 - m.member_count, m.expires_at - $8, m.km, $8 - m.last_activity_at,
+                           m.message_count, $15) AS score,
+               count(*) OVER ()::integer
+        FROM measured m WHERE m.km <= $14 + 0.000001
+        ORDER BY score DESC, m.expires_at DESC, m.id LIMIT $16 OFFSET $17
+        """,
+        cells.sevens,
+        cells.fives,
+        cells.threes,
+        per_cell,
+        most,
+        place.lat,
+        place.lng,
+        now,
+        max_members,
+        category,
+        sub_type,
+        topic,
+        min_left,
+        max_km,
+        fine,
+        limit,
+        offset,
+    )
+
+
+async def set_watch(
+    q: Queries,
+    user_id: UserId,
+    place: Place,
+    max_km: float,
+    category: str | None,
+    sub_type: str | None,
+    topic: str | None,
+    until: datetime,
+) -> None:
+    """The user's watch, in place of any before."""
+    await q.run(
+        """
+        INSERT INTO gp_watches (user_id, cell, cell_5, lat, lng, max_km, category, sub_type, topic, until)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        ON CONFLICT (user_id) DO UPDATE
+        SET cell = excluded.cell, cell_5 = excluded.cell_5, lat = excluded.lat, lng = excluded.lng,
+            max_km = excluded.max_km, category = excluded.category, sub_type = excluded.sub_type,
+            topic = excluded.topic, until = excluded.until
+        """,
+        user_id,
+        place.cell,
+        place.cell_5,
+        place.lat,
+        place.lng,
+        max_km,
+        category,
+        sub_type,
+        topic,
+        until,
+    )
+
+
+async def delete_watch(q: Queries, user_id: UserId) -> None:
+    await q.run("DELETE FROM gp_watches WHERE user_id = $1", user_id)
+
+
+async def delete_lapsed(q: Queries, now: datetime, limit: int) -> int:
+    """Forget some watches that nobody renewed; how many."""
+    return await q.run(
+        """
+        DELETE FROM gp_watches WHERE user_id IN (SELECT user_id FROM gp_watches WHERE until <= $1 LIMIT $2)
+        """,
+        now,
+        limit,
+    )
+
+
+async def watchers(
+    q: Queries, gp_id: GpId, cells_5: Sequence[int], now: datetime, limit: int
+) -> list[Watcher]:
+    """Who watches a place that this GP is near to, with filters that let it pass."""
+    return await q.rows(
+        Watcher,
+        """
+        SELECT w.user_id, w.cell
+        FROM gps g
+        JOIN gp_watches w ON w.cell_5 = ANY ($2::bigint[]) AND w.until > $3
+        WHERE g.id = $1 AND gp_km(w.lat, w.lng, g.lat, g.lng) <= w.max_km + 0.000001
+          AND (w.category IS NULL OR w.category = g.category)
+          AND (w.sub_type IS NULL OR w.sub_type = g.sub_type)
+          AND (w.topic IS NULL OR g.topics @> ARRAY[w.topic])
+        LIMIT $4
+        """,
+        gp_id,
+        cells_5,
+        now,
+        limit,
+    )
