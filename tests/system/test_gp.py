@@ -102,6 +102,10 @@ async def test_a_gp_lives_from_creation_to_permanence(two: World) -> None:
     for each in (a, b, b2, c, d):
         await each.event("gp.eligible", gp_id=gp_id)
 
+    # The watch has lapsed in these hours; renewed, it shows what the GP has become.
+    full = await watcher.call("gp.watch", **DELHI)
+    assert [each["member_count"] for each in full["gps"]] == [4]
+
     # The vote: four voters, three must say yes.
     status, answer = await post(two, bob, "permanent-convert", {"gpId": gp_id, "action": "check"})
     assert (answer["status"], answer["gp"]["permanentConversion"]["needed"]) == ("voting", 3)
