@@ -196,6 +196,13 @@ class ChatUpdated(Event, tag="chat.updated", frozen=True, kw_only=True):
     chat: Chat
 
 
+class RequestNew(Event, tag="request.new", frozen=True, kw_only=True):
+    """A stranger has opened a direct chat with you, and may say a few words in it: accept or decline it."""
+
+    chat_id: ChatId
+    from_id: UserId
+
+
 class ChatSettingsChanged(Event, tag="chat.settings", frozen=True, kw_only=True):
     """You changed your settings of a chat, perhaps on another device."""
 
@@ -291,3 +298,44 @@ class ChatState(msgspec.Struct, frozen=True):
     head_at: datetime
     role: str
     joined_seq: int
+
+
+class ChatBan(msgspec.Struct, frozen=True):
+    """Who may not come into a chat; ``banned_until`` is null for ever."""
+
+    user_id: UserId
+    banned_by: UserId
+    reason: str | None
+    banned_at: datetime
+    banned_until: datetime | None
+
+
+class RequestState(msgspec.Struct, frozen=True):
+    """A stranger's request and its answer (not on the wire)."""
+
+    chat_id: ChatId
+    from_id: UserId
+    status: str
+
+
+class MessageRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A stranger's chat that waits for an answer, and what was said in it, earliest first."""
+
+    chat_id: ChatId
+    from_id: UserId
+    created_at: datetime
+    messages: list[Message]
+
+
+class RequestPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Requests, newest first."""
+
+    items: list[MessageRequest]
+    next_cursor: str | None
+
+
+class ListRequests(msgspec.Struct, frozen=True, kw_only=True):
+    """Query of the requests."""
+
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    cursor: Annotated[str, Meta(max_length=512)] | None = None

@@ -93,3 +93,12 @@ class Locked(msgspec.Struct, frozen=True):
     read_only: bool
     head_seq: int
     member_count: int
+
+
+class RequestRow(msgspec.Struct, frozen=True):
+    """A stranger's chat that waits for an answer, and what was said in it."""
+
+    chat_id: ChatId
+    from_id: UserId
+    created_at: datetime
+    message_ids: list[MessageId]

@@ -17,6 +17,7 @@ from chatd.core.context import Ctx, Tx
 from chatd.core.errors import ChatNotFound, Conflict, Forbidden, UserNotFound, ValidationFailed
 from chatd.core.ids import ChatId, UserId
 from chatd.features.chats import erasing_store, rules, store
+from chatd.features.chats.bans import bans, lift_ban, mute, require_none_banned, save_ban
 from chatd.features.chats.contract import (
     Chat,
     ChatDetail,
@@ -29,6 +30,7 @@ from chatd.features.chats.contract import (
     Seat,
     SystemContent,
 )
+from chatd.features.chats.directs import accept, decline, open_direct
 from chatd.features.chats.rows import Locked
 from chatd.features.chats.settings import change_settings, settings_of, show_settings
 from chatd.features.chats.views import (
@@ -39,35 +41,45 @@ from chatd.features.chats.views import (
     messages_by_ids,
     page,
     reply_preview,
+    requests,
     require_seat,
     view,
     views,
 )
+from chatd.features.relations import service as relations
 from chatd.wire import codec
 
 __all__ = (
     "HEADS",
+    "accept",
     "add_members",
     "append_system",
     "assign_role",
+    "bans",
     "change_settings",
     "convert",
     "create",
+    "decline",
     "detail",
     "erase",
     "expel",
     "invite",
     "leave",
+    "lift_ban",
+    "lock",
     "lock_seat",
     "members_among",
     "members_shared",
     "messages_by_ids",
+    "mute",
     "open_chat",
     "page",
     "remove_member",
     "rename",
     "reply_preview",
+    "requests",
     "require_seat",
+    "save_ban",
     "set_read_only",
     "set_role",
     "settings_of",
@@ -78,6 +90,11 @@ __all__ = (
 
 
 # ------------------------------------------------------------------------------------- for other rooms too
+
+
+async def lock(tx: Tx, chat_id: ChatId) -> Locked:
+    """Hold the chat's row until the transaction ends. Raises ChatNotFound."""
+    return await _lock(tx, chat_id)
 
 
 async def lock_seat(tx: Tx, chat_id: ChatId, user_id: UserId) -> Seat:
@@ -141,14 +158,15 @@ async def add_members(
 ) -> list[UserId]:
     """Let these users in; who was not in before. They start with everything up to now read.
 
-    Raises ChatNotFound, UserNotFound for one without an account, Conflict past ``chats.max_members``; the
-    transaction is of no further use then.
+    Raises ChatNotFound, UserNotFound for one without an account, Forbidden for one who is banned from the
+    chat, Conflict past ``chats.max_members``; the transaction is of no further use then.
     """
     chat = await _lock(tx, chat_id)
     there = set(await store.members_among(tx, chat_id, list(user_ids)))
     new = [user_id for user_id in dict.fromkeys(user_ids) if user_id not in there]
     if not new:
         return []
+    await require_none_banned(ctx, tx, chat_id, new)
     rules.require_room(chat.member_count, len(new), ctx.settings.chats.max_members)
     seq = await append_system(tx, ctx, chat_id, by, SystemContent(event="members_joined", user_ids=new))
     await store.insert_members(tx, chat_id, new, [role] * len(new), seq)
@@ -232,11 +250,12 @@ async def open_chat(ctx: Ctx, body: CreateChat) -> tuple[Chat, bool]:
     if body.type == "direct":
         if len(others) != 1:
             raise ValidationFailed.at("$.member_ids", "a direct chat takes exactly one other user")
-        chat_id, new = await _open_direct(ctx, others[0])
+        chat_id, new = await open_direct(ctx, others[0])
         return await view(ctx, chat_id), new
     members: list[tuple[UserId, Role]] = [(me, "owner"), *((other, "member") for other in others)]
     title = rules.clean_title(body.title)
     async with ctx.db.transaction() as tx:
+        await relations.require_none_blocked(tx, me, others)
         chat_id = await create(tx, ctx, type="group", title=title, members=members, created_by=me)
     return await view(ctx, chat_id), True
 
@@ -261,6 +280,7 @@ async def invite(ctx: Ctx, chat_id: ChatId, user_ids: Collection[UserId]) -> Cha
         seat = await lock_seat(tx, chat_id, ctx.actor.user_id)
         rules.require_own_members(seat)
         rules.require_moderator(seat)
+        await relations.require_none_blocked(tx, seat.user_id, user_ids)
         await add_members(tx, ctx, chat_id, user_ids, by=seat.user_id)
     return await detail(ctx, chat_id)
 
@@ -348,23 +368,3 @@ async def _retitle(tx: Tx, ctx: Ctx, chat_id: ChatId, old: str | None, new: str 
     await store.set_title(tx, chat_id, new)
     await append_system(tx, ctx, chat_id, by, SystemContent(event="title_changed", title=new))
     return True
-
-
-async def _open_direct(ctx: Ctx, other: UserId) -> tuple[ChatId, bool]:
-    me = ctx.actor.user_id
-    # Ids sort as their uuids do, so both sides name the pair alike.
-    low, high = min(me, other), max(me, other)
-    found = await store.find_direct(ctx.db, low, high)
-    if found is not None:
-        return found, False
-    chat_id = ctx.ids.new("cht")
-    async with ctx.db.transaction() as tx:
-        if await store.insert_direct(tx, chat_id, low, high, me):
-            await store.insert_members(tx, chat_id, [low, high], ["member", "member"], 0)
-            await _tell(tx, ctx, "chat.joined", chat_id, [low, high])
-            return chat_id, True
-    # The other side was first, and has committed: direct chats are never deleted.
-    found = await store.find_direct(ctx.db, low, high)
-    if found is None:
-        raise Conflict("The chat was made and unmade at this moment; ask again")
-    return found, False

@@ -157,7 +157,8 @@ async def messages(q: Queries, ids: Sequence[str]) -> list[MessageRow]:
         MessageRow,
         """
         SELECT m.id, m.chat_id, m.seq, m.updated_seq, m.sender_id, m.client_message_id,
-               CASE WHEN m.deleted_at IS NULL THEN m.content ELSE '{"type":"tombstone"}'::jsonb END,
+               CASE WHEN m.deleted_at IS NULL AND m.moderation_status <> 'hidden'
+                    THEN m.content ELSE '{"type":"tombstone"}'::jsonb END,
                m.reply_to, m.sent_at, m.edited_at, m.deleted_at, m.moderation_status, r.emojis, r.reactors,
                q.sender_id, quotable(q.content, q.deleted_at, q.moderation_status), i.root_id,
                t.reply_count, t.last_seq, t.last_reply_at, m.pinned_at, m.pinned_by

@@ -12,7 +12,7 @@ from chatd.core.errors import ChatNotFound
 from chatd.core.ids import ChatId, MessageId, UserId, from_bytes
 from chatd.core.paging import decode_cursor, encode_cursor
 from chatd.core.settings import Chats
-from chatd.features.chats import store
+from chatd.features.chats import guard_store, store
 from chatd.features.chats.contract import (
     Chat,
     ChatDetail,
@@ -20,9 +20,12 @@ from chatd.features.chats.contract import (
     ChatState,
     HeadsAsk,
     ListChats,
+    ListRequests,
     Message,
+    MessageRequest,
     Reaction,
     ReplyPreview,
+    RequestPage,
     Seat,
     ThreadHead,
 )
@@ -125,7 +128,9 @@ async def view(ctx: Ctx, chat_id: ChatId) -> Chat:
 async def detail(ctx: Ctx, chat_id: ChatId) -> ChatDetail:
     """The chat and everybody in it, earliest first. Raises ChatNotFound."""
     chat = await view(ctx, chat_id)
-    return ChatDetail(**structs.asdict(chat), members=await store.members(ctx.db, chat_id))
+    return ChatDetail(
+        **structs.asdict(chat), members=await guard_store.members_as_seen(ctx.db, chat_id, ctx.actor.user_id)
+    )
 
 
 async def page(ctx: Ctx, query: ListChats) -> ChatPage:
@@ -146,6 +151,32 @@ async def page(ctx: Ctx, query: ListChats) -> ChatPage:
         # One that was left between the two statements is not shown.
         items=[_chat(found[chat_id], last) for chat_id in ids if chat_id in found],
         next_cursor=encode_cursor(keys[-1].last_event_at, keys[-1].id) if more else None,
+    )
+
+
+async def requests(ctx: Ctx, query: ListRequests) -> RequestPage:
+    """The chats of strangers that wait for the actor's answer, newest first, with what they have said.
+
+    Raises ValidationFailed for a cursor that is none.
+    """
+    after_at, after_id = None, None
+    if query.cursor is not None:
+        key = decode_cursor(query.cursor, tuple[Annotated[datetime, Meta(tz=True)], ChatId])
+        after_at, after_id = key
+    rows = await guard_store.page_of_requests(ctx.db, ctx.actor.user_id, after_at, after_id, query.limit + 1)
+    more, rows = len(rows) > query.limit, rows[: query.limit]
+    said = await messages_by_ids(ctx.db, [message_id for row in rows for message_id in row.message_ids])
+    return RequestPage(
+        items=[
+            MessageRequest(
+                chat_id=row.chat_id,
+                from_id=row.from_id,
+                created_at=row.created_at,
+                messages=[said[message_id] for message_id in row.message_ids],
+            )
+            for row in rows
+        ],
+        next_cursor=encode_cursor(rows[-1].created_at, rows[-1].chat_id) if more else None,
     )
 
 

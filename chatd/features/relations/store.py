@@ -173,7 +173,7 @@ async def direct_is_closed(q: Queries, chat_id: str, sender_id: str) -> bool:
                         WHERE b.blocker_id IN (c.direct_low, c.direct_high)
                           AND b.blocked_id IN (c.direct_low, c.direct_high))
                 OR EXISTS (SELECT 1 FROM user_privacy y
-                           WHERE y.user_id = CASE $2 WHEN c.direct_low THEN c.direct_high
+                           WHERE y.user_id = CASE $2::uuid WHEN c.direct_low THEN c.direct_high
                                                      ELSE c.direct_low END
                              AND y.messages_from = 'nobody'))
         )
