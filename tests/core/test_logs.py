@@ -66,9 +66,12 @@ def test_fields_named_like_secrets_or_message_texts_are_not_written(lines):
     assert [line[k] for k in ("access_token", "password", "text", "context")] == ["[redacted]"] * 3 + ["fine"]
 
 
-def test_a_lone_surrogate_or_an_odd_object_does_not_stop_the_log(lines):
-    log.info("path %s", "\udcff", extra={"thing": object, "set": {1}})
-    (line,) = lines()
+def test_a_lone_surrogate_or_an_odd_object_does_not_stop_the_log():
+    # Not through a logger: pytest would keep the record, and could not send it to its other process.
+    record = logging.makeLogRecord(
+        {"msg": "path %s", "args": ("\udcff",), "name": "chatd", "thing": object, "set": {1}}
+    )
+    line = json.loads(logs.JsonFormatter("").format(record))
     assert line["message"] == "path \\udcff"
 
 
