@@ -3,6 +3,7 @@
 from chatd.core.context import Ctx
 from chatd.core.declarations import Answer, Command, delete, get, patch, post, put
 from chatd.core.errors import (
+    Blocked,
     ChatNotFound,
     Conflict,
     Forbidden,
@@ -194,7 +195,7 @@ async def mark_read(ctx: Ctx, chat_id: ChatId, body: MarkRead) -> ReadMark:
 
 
 _MESSAGE = (ChatNotFound, MessageNotFound)
-_VOICE = (*_MESSAGE, Forbidden, Muted)
+_VOICE = (*_MESSAGE, Forbidden, Muted, Blocked)
 
 ROUTES = (
     post(

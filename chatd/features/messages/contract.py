@@ -243,6 +243,18 @@ class ForwardMessage(msgspec.Struct, frozen=True, kw_only=True):
     client_message_id: ClientMessageId
 
 
+class Subject(msgspec.Struct, frozen=True):
+    """A message as moderation sees it, its text included (not on the wire)."""
+
+    id: MessageId
+    chat_id: ChatId
+    sender_id: UserId
+    is_system: bool
+    deleted: bool
+    status: str
+    content: msgspec.Raw
+
+
 class MarkRead(msgspec.Struct, frozen=True, kw_only=True):
     """``delivery.read`` over REST."""
 

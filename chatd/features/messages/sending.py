@@ -3,6 +3,7 @@
 protocol.md, section 4: an ack means committed; a retry is safe for ever; one order for all.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,10 +13,11 @@ from hashlib import blake2b
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from chatd.core.context import Ctx
+from chatd.core.context import Ctx, Judgement
 from chatd.core.declarations import Batch
 from chatd.core.errors import (
     AppError,
+    Blocked,
     ChatNotFound,
     Conflict,
     Forbidden,
@@ -35,10 +37,13 @@ from chatd.features.chats.contract import (
     ReplyPreview,
     TextContent,
 )
-from chatd.features.messages import store
+from chatd.features.messages import screening, store
 from chatd.wire import codec
 
+log = logging.getLogger("chatd.messages")
 _encode = msgspec.json.Encoder().encode
+#: What is shown of a message that a filter has hidden.
+_TOMBSTONE = msgspec.Raw(b'{"type":"tombstone"}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Sending:
     message_id: MessageId
     content: bytes
     reply_to: MessageId | None
+    text: str
     mentions: tuple[UserId, ...] = ()
     everybody: bool = False
 
@@ -70,6 +76,7 @@ class Stored:
     seq: int
     sent_at: datetime
     duplicate: bool
+    status: str = "visible"
     thread_id: MessageId | UnsetType = UNSET
     reply_preview: ReplyPreview | UnsetType = UNSET
 
@@ -99,6 +106,7 @@ def send(
         ctx.ids.new("msg"),
         body,
         reply_to,
+        content.text,
         tuple(content.mentions or ()),
         content.mentions_all is True,
     )
@@ -111,7 +119,9 @@ def forward(ctx: Ctx, chat_id: ChatId, client_message_id: str, content: Forwarde
     """
     body = _encode(content)
     mark = fingerprint(body, None)
-    sending = Sending(chat_id, ctx.actor.user_id, client_message_id, mark, ctx.ids.new("msg"), body, None)
+    sending = Sending(
+        chat_id, ctx.actor.user_id, client_message_id, mark, ctx.ids.new("msg"), body, None, content.text
+    )
     return ctx.groups.submit(APPEND, sending)
 
 
@@ -146,6 +156,7 @@ _VERDICTS: dict[str, type[AppError]] = {
     "chat_not_found": ChatNotFound,
     "conflict": Conflict,
     "muted": Muted,
+    "blocked": Blocked,
     "read_only": Forbidden,
     "reply_not_found": MessageNotFound,
     "mention_forbidden": Forbidden,
@@ -165,13 +176,26 @@ async def _append(ctx: Ctx, sendings: list[Sending]) -> Sequence[Stored | Except
     going = [i for i, refused in enumerate(outcomes) if refused is None]
     if going:
         passing = [sendings[i] for i in going]
-        rows = await _store(ctx, passing)
-        for i, sending, row in zip(going, passing, rows, strict=True):
-            outcomes[i] = _outcome(sending, row)
+        judged = await screening.judge(ctx, [(s.sender_id, s.text) for s in passing])
+        rows = await _store(ctx, passing, judged)
+        for place, (i, sending, row) in enumerate(zip(going, passing, rows, strict=True)):
+            outcomes[i] = _outcome(sending, row, judged.get(place))
+            if row.outcome == "silenced":
+                await _silence(ctx, sending, judged[place])
     return [outcome or Internal() for outcome in outcomes]
 
 
-async def _store(ctx: Ctx, sendings: list[Sending]) -> Sequence[store.AppendRow | store.WovenRow]:
+async def _silence(ctx: Ctx, sending: Sending, judgement: Judgement) -> None:
+    try:
+        await screening.silence(ctx, sending.chat_id, sending.sender_id, judgement)
+    except AppError as error:
+        # The others of this batch are stored, and must hear so; who goes on is judged again.
+        log.warning("somebody could not be silenced: %s", error.code)
+
+
+async def _store(
+    ctx: Ctx, sendings: list[Sending], judged: dict[int, Judgement]
+) -> Sequence[store.AppendRow | store.WovenRow]:
     """One statement; the dearer one only where somebody replies or mentions."""
     columns = (
         [s.chat_id for s in sendings],
@@ -181,6 +205,8 @@ async def _store(ctx: Ctx, sendings: list[Sending]) -> Sequence[store.AppendRow 
         [s.message_id for s in sendings],
         [s.content.decode() for s in sendings],
         [s.reply_to for s in sendings],
+        *_said(judged, len(sendings)),
+        ctx.screen.scans,
     )
     if not any(s.woven for s in sendings):
         return await store.append(ctx.db, *columns)
@@ -192,6 +218,19 @@ async def _store(ctx: Ctx, sendings: list[Sending]) -> Sequence[store.AppendRow 
         [place for place, _ in mentions],
         [user_id for _, user_id in mentions],
     )
+
+
+def _said(judged: dict[int, Judgement], count: int) -> tuple[list[str] | None, list[str | None] | None]:
+    """The statuses and reasons of a batch, as the statement takes them: None, where nothing was said."""
+    if not judged:
+        return None, None
+    statuses = ["visible"] * count
+    reasons: list[str | None] = [None] * count
+    for place, judgement in judged.items():
+        # Who is muted everywhere is refused like the others; only the words for it differ.
+        statuses[place] = "refused" if judgement.status == "muted" else judgement.status
+        reasons[place] = judgement.reason
+    return statuses, reasons
 
 
 async def _refuse_floods(ctx: Ctx, sendings: list[Sending]) -> list[Stored | Exception | None]:
@@ -214,13 +253,18 @@ async def _refuse_floods(ctx: Ctx, sendings: list[Sending]) -> list[Stored | Exc
     return refused
 
 
-def _outcome(sending: Sending, row: store.AppendRow | store.WovenRow) -> Stored | Exception:
+def _outcome(
+    sending: Sending, row: store.AppendRow | store.WovenRow, judgement: Judgement | None
+) -> Stored | Exception:
+    if row.outcome in ("refused", "silenced"):
+        return screening.refusal(judgement) or Internal()
     error = _VERDICTS.get(row.outcome)
     if error is not None:
         return error(_DETAILS.get(row.outcome))
     if row.message_id is None or row.seq is None or row.sent_at is None:
         return Internal()
-    stored = Stored(sending, row.message_id, row.seq, row.sent_at, row.outcome == "repeat")
+    status = judgement.status if judgement is not None else "visible"
+    stored = Stored(sending, row.message_id, row.seq, row.sent_at, row.outcome == "repeat", status)
     if isinstance(row, store.WovenRow):
         preview = chats.reply_preview(sending.reply_to, row.quoted_sender, row.quoted_text)
         return replace(stored, thread_id=row.root or UNSET, reply_preview=preview)
@@ -249,13 +293,13 @@ def _fresh(stored: Stored) -> Message:
         updated_seq=stored.seq,
         sender_id=sending.sender_id,
         client_message_id=sending.client_message_id,
-        content=msgspec.Raw(sending.content),
+        content=_TOMBSTONE if stored.status == "hidden" else msgspec.Raw(sending.content),
         reply_to=sending.reply_to,
         reactions=[],
         sent_at=stored.sent_at,
         edited_at=None,
         deleted_at=None,
-        moderation_status="visible",
+        moderation_status=stored.status,
         thread_id=stored.thread_id,
         reply_preview=stored.reply_preview,
     )

@@ -12,10 +12,28 @@ from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted, Valid
 from chatd.core.ids import ChatId, MessageId
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, Seat, TextContent
-from chatd.features.messages import activity_store, annotations_store, store
+from chatd.features.messages import activity_store, annotations_store, moderating_store, screening, store
 from chatd.features.messages.contract import ChatActivity, MessageDelete, MessageUpdate
-from chatd.features.messages.sending import require_sayable, tidy
+from chatd.features.messages.moderating import find_subject as find_subject
+from chatd.features.messages.moderating import moderate as moderate
+from chatd.features.messages.moderating import subjects as subjects
+from chatd.features.messages.sending import require_sayable, send, tidy
+from chatd.features.relations import service as relations
 from chatd.wire import codec
+
+__all__ = (
+    "activity",
+    "delete",
+    "edit",
+    "find_subject",
+    "moderate",
+    "react",
+    "require_sayable",
+    "send",
+    "subjects",
+    "tidy",
+    "unreact",
+)
 
 #: Different emoji on one message; what more would be is noise, and a message must stay one frame.
 MAX_EMOJI = 50
@@ -32,19 +50,20 @@ async def edit(ctx: Ctx, chat_id: ChatId, message_id: MessageId, content: TextCo
     """Replace what one's own message says, within ``messages.edit_window_s``.
 
     Saying the same again changes nothing. Raises ChatNotFound, MessageNotFound, Forbidden (another's
-    message, forwarded, too late, or everybody called by one who may not), Conflict (deleted), Muted,
-    ValidationFailed.
+    message, forwarded, too late, or everybody called by one who may not), Conflict (deleted or hidden),
+    Muted, Blocked, ValidationFailed.
     """
     require_sayable(content)
     content = tidy(content)
     text = msgspec.json.encode(content).decode()
+    judgement = await screening.require_allowed(ctx, chat_id, content.text)
     async with ctx.db.transaction() as tx:
         seat = await require_voice(tx, ctx, chat_id)
         target = await require_target(tx, chat_id, message_id, text)
         if target.is_system or target.sender_id != ctx.actor.user_id:
             raise Forbidden("Only its sender may edit a message")
-        if target.deleted:
-            raise Conflict("This message was deleted")
+        if target.deleted or target.hidden:
+            raise Conflict("This message is not shown any more")
         if target.forwarded:
             raise Forbidden("What was forwarded is not reworded")
         window = ctx.settings.messages.edit_window_s
@@ -54,6 +73,11 @@ async def edit(ctx: Ctx, chat_id: ChatId, message_id: MessageId, content: TextCo
             return await present(tx, message_id)
         await _mention_anew(tx, seat, message_id, content)
         await store.set_content(tx, message_id, text)
+        if judgement is not None:
+            await moderating_store.set_status(tx, message_id, judgement.status)
+            await moderating_store.open_case(tx, message_id, judgement.reason)
+        if ctx.screen.scans:
+            await moderating_store.queue_scan(tx, message_id)
         return await updated(tx, ctx, chat_id, message_id)
 
 
@@ -126,6 +150,8 @@ async def require_voice(tx: Tx, ctx: Ctx, chat_id: ChatId) -> Seat:
         raise Forbidden("This chat is read-only")
     if seat.muted_until is not None and seat.muted_until > ctx.clock.now():
         raise Muted()
+    if seat.type == "direct":
+        await relations.require_deliverable(tx, chat_id, seat.user_id)
     return seat
 
 

@@ -122,12 +122,15 @@ async def append(
     ids: Sequence[str],
     contents: Sequence[str],
     replies: Sequence[str | None],
+    statuses: Sequence[str] | None,
+    reasons: Sequence[str | None] | None,
+    scan: bool,
 ) -> list[AppendRow]:
     """Store many sends in one statement and transaction; a row for each, in order."""
     return await q.rows(
         AppendRow,
         "SELECT outcome, message_id, message_seq, message_sent_at"
-        " FROM append_messages($1, $2, $3, $4, $5, $6, $7)",
+        " FROM append_messages($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         chats,
         senders,
         client_ids,
@@ -135,6 +138,9 @@ async def append(
         ids,
         contents,
         replies,
+        statuses,
+        reasons,
+        scan,
     )
 
 
@@ -147,6 +153,9 @@ async def append_conversation(
     ids: Sequence[str],
     contents: Sequence[str],
     replies: Sequence[str | None],
+    statuses: Sequence[str] | None,
+    reasons: Sequence[str | None] | None,
+    scan: bool,
     everybody: Sequence[bool],
     mention_places: Sequence[int],
     mentioned: Sequence[str],
@@ -156,7 +165,7 @@ async def append_conversation(
         WovenRow,
         """
         SELECT outcome, message_id, message_seq, message_sent_at, root, quoted_sender, quoted_text
-        FROM append_conversation($1, $2, $3, $4, $5, $6, $7, NULL, NULL, false, $8, $9, $10)
+        FROM append_conversation($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
         """,
         chats,
         senders,
@@ -165,6 +174,9 @@ async def append_conversation(
         ids,
         contents,
         replies,
+        statuses,
+        reasons,
+        scan,
         everybody,
         mention_places,
         mentioned,
@@ -202,7 +214,7 @@ async def find_target(tx: Tx, chat_id: str, message_id: str, content: str | None
 
 
 async def append_event(
-    tx: Tx, chat_id: str, kind: str, message_id: str, actor_id: str, detail: str | None = None
+    tx: Tx, chat_id: str, kind: str, message_id: str, actor_id: str | None, detail: str | None = None
 ) -> int:
     """Give what happened to a message the chat's next seq."""
     return await tx.one(
