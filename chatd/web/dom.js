@@ -48,7 +48,7 @@ const ICONS = {
 export function icon(name, label = null) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("class", `icon ${name}`);
+  svg.setAttribute("class", `icon i-${name}`);
   if (label) {
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", label);

@@ -235,8 +235,6 @@ export class Model {
   }
 
   onJoined({ chat }) {
-    const known = this.chats.get(chat.id);
-    if (known) Object.assign(known, { loaded: false, hasOlder: true, messages: new Map(), order: [] });
     this.put(chat);
     this.emit("list");
     this.emit("chat", { chatId: chat.id });

@@ -1,0 +1,138 @@
+"""A real server, a cable to it, and people at real browsers."""
+
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
+
+from tests.ops.serving import Serving
+from tests.web.wire import Wire
+
+CHROMIUM = shutil.which("chromium")
+PATIENCE_MS = 20_000
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+UNLIMITED = {
+    f"CHATD_LIMITS_{name}": "0"
+    for name in ("REGISTRATIONS_PER_MINUTE", "REST_PER_MINUTE", "LOGINS_PER_MINUTE", "COMMANDS_PER_10S")
+}
+expect.set_options(timeout=PATIENCE_MS)
+
+
+@pytest.fixture(scope="session")
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    """A `chatd serve` of two workers, with everything of its own."""
+    serving = Serving(tmp_path_factory.mktemp("web"), ("--port", "0", "--workers", "2"), UNLIMITED)
+    try:
+        serving.saw("ready on ")
+        yield serving
+    finally:
+        serving.end()
+
+
+@pytest.fixture
+async def wire(serving: Serving) -> AsyncIterator[Wire]:
+    """The cable to it."""
+    wire = Wire(serving.url)
+    await wire.plug_in()
+    yield wire
+    await wire.pull()
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    """Debian's Chromium, without a head."""
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine (Debian: apt install chromium)")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        await browser.close()
+
+
+class Person:
+    """Somebody at a browser of their own."""
+
+    def __init__(self, name: str, context: BrowserContext, page: Page, url: str) -> None:
+        self.name, self.context, self.page, self.url = name, context, page, url
+        self.complaints: list[str] = []
+        page.on("pageerror", lambda error: self.complaints.append(f"{error}"))
+        page.on("console", lambda message: self._heard(message))
+
+    def _heard(self, message: Any) -> None:
+        # A connection that is cut says so in the console, whatever a page does; nothing else may.
+        if message.type == "error" and "ERR_" not in message.text and "WebSocket" not in message.text:
+            self.complaints.append(message.text)
+
+    async def join(self) -> None:
+        """Create an account."""
+        page = self.page
+        await page.goto(self.url)
+        await page.get_by_role("button", name="Create an account").click()
+        await page.get_by_label("Your name").fill(self.name)
+        await page.get_by_label("Email").fill(f"{self.name.split()[0].lower()}-{id(self)}@example.com")
+        await page.get_by_label("Password").fill("correct horse")
+        await page.get_by_role("button", name="Create account").click()
+        await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
+
+    async def id(self) -> str:
+        return str(await self.page.evaluate("JSON.parse(localStorage['chatd.session']).user.id"))
+
+    async def meet(self, other: "Person") -> None:
+        """Follow the other's link."""
+        await self.page.goto(f"{self.url}/#/with/{await other.id()}")
+        await expect(self.page.get_by_role("heading", name=other.name)).to_be_visible()
+
+    async def open(self, title: str) -> None:
+        """A conversation of the list."""
+        await self.page.get_by_role("link", name=title).click()
+        await expect(self.page.get_by_role("heading", name=title)).to_be_visible()
+
+    async def say(self, text: str) -> None:
+        box = self.page.get_by_role("textbox", name="Message")
+        await box.fill(text)
+        await box.press("Enter")
+
+    def message(self, text: str) -> Any:
+        """The message with this text."""
+        return self.page.locator("li.message", has=self.page.locator(".words", has_text=text))
+
+    async def act(self, text: str, what: str) -> None:
+        """Choose from the menu of a message."""
+        await self.message(text).hover()
+        await self.message(text).get_by_role("button", name="What to do with this message").click()
+        await self.page.get_by_role("menuitem", name=what).click()
+
+    async def words(self) -> list[str]:
+        """What the messages of the open conversation say, in order."""
+        return list(await self.page.locator("li.message .words").all_inner_texts())
+
+    async def sees(self, *texts: str) -> None:
+        """Wait for exactly these messages, in this order."""
+        await expect(self.page.locator("li.message .words")).to_have_text(list(texts))
+
+
+@pytest.fixture
+async def person(browser: Browser, wire: Wire) -> AsyncIterator[Callable[..., Any]]:
+    """``await person("Ann Lee")``: somebody with an account, logged in; their page may complain of nothing."""
+    people: list[Person] = []
+
+    async def arrive(name: str, **options: Any) -> Person:
+        context = await browser.new_context(**options)
+        context.set_default_timeout(PATIENCE_MS)
+        someone = Person(name, context, await context.new_page(), wire.url)
+        people.append(someone)
+        await someone.join()
+        return someone
+
+    yield arrive
+    assert {someone.name: someone.complaints for someone in people if someone.complaints} == {}
