@@ -123,7 +123,7 @@ class Person:
 
 @pytest.fixture
 async def person(browser: Browser, wire: Wire) -> AsyncIterator[Callable[..., Any]]:
-    """``await person("Ann Lee")``: somebody with an account, logged in; their page may complain of nothing."""
+    """``await person("Ann Lee")``: somebody logged in, whose page may complain of nothing."""
     people: list[Person] = []
 
     async def arrive(name: str, **options: Any) -> Person:
