@@ -1,0 +1,85 @@
+"""Measure chatd: ``python -m loadtest.bench NAME [--json]``, or ``all``.
+
+Each bench starts a chatd of its own with private servers, measures the floor of the same machine in the same
+run, and prints a table; with ``--json`` the last line is one JSON object. ``--write FILE`` makes the page of
+all of them. It exits with 1 where a target is missed, and with 2 where a figure would mean nothing, because
+something was lost, doubled or refused on the way.
+"""
+
+import argparse
+import asyncio
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from loadtest.benches import pages
+from loadtest.benches.measure import Broken
+from loadtest.benches.options import Options
+from loadtest.benches.targets import verdicts
+
+#: name -> module with ``async def run(options) -> dict``; a room's bench that is not there is left out.
+BENCHES: Mapping[str, str] = {
+    "fanout": "loadtest.benches.fanout",
+    "durable": "loadtest.benches.durable",
+    "latency": "loadtest.benches.latency",
+    "idle": "loadtest.benches.idle",
+    "storm": "loadtest.benches.storm",
+    "growth": "loadtest.benches.growth",
+    "overload": "loadtest.benches.overload",
+    "gp": "loadtest.bench_gp",
+    "search": "loadtest.bench_search",
+}
+
+
+def available() -> list[str]:
+    """The benches that are there."""
+    return [name for name, module in BENCHES.items() if importlib.util.find_spec(module) is not None]
+
+
+def run(name: str, options: Options) -> dict[str, Any]:
+    """One bench's figures. Raises Broken."""
+    module = importlib.import_module(BENCHES[name])
+    result: dict[str, Any] = asyncio.run(module.run(options))
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    names = available()
+    parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("name", choices=[*names, "all"])
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    parser.add_argument(
+        "--tiny", action="store_true", help="run everything for moments; figures mean nothing"
+    )
+    parser.add_argument("--write", metavar="FILE", type=Path, help="write the page of these benches")
+    given = parser.parse_args(arguments)
+    options = Options(tiny=given.tiny)
+    wanted = names if given.name == "all" else [given.name]
+    results: dict[str, dict[str, Any]] = {}
+    broken: dict[str, str] = {}
+    for name in wanted:
+        try:
+            results[name] = run(name, options)
+        except Broken as error:
+            broken[name] = str(error)
+            print(f"{name}: BROKEN: {error}\n", flush=True)
+            continue
+        print(pages.table(name, results[name], verdicts(name, results[name])), flush=True)
+    command = " ".join(("python -m loadtest.bench", *(sys.argv[1:] if arguments is None else arguments)))
+    if given.write is not None:
+        given.write.write_text(pages.page(results, broken, command), "utf-8")
+    if given.json:
+        print(json.dumps(results[wanted[0]] if len(wanted) == 1 and results else results))
+    if broken:
+        return 2
+    missed = any(not v.met for name in results for v in verdicts(name, results[name]))
+    return 1 if missed and not given.tiny else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

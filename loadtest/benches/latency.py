@@ -1,0 +1,56 @@
+"""How long a message takes, at half of what ``durable`` can do: to its ack, to a socket of its chat on the
+same worker, and to one on another worker, through Redis. Open loop; times count from when a message was due.
+"""
+
+from typing import Any
+
+from loadtest.benches.durable import Senders, seat, senders
+from loadtest.benches.measure import Broken, rounded
+from loadtest.benches.options import Options
+
+
+async def run(options: Options) -> dict[str, Any]:
+    """Percentiles for one worker, then across two."""
+    seconds = options.pick(60.0, 1.0)
+    async with senders(options) as crowd:
+        await crowd.measure(options.pick(2.0, 0.2))
+        capacity = (await crowd.measure(options.pick(5.0, 0.5)))["acked_s"]
+        rate = options.pick(capacity / 2, 50.0)
+        await crowd.load("drop", group="senders")
+        await seat(crowd.rig, crowd.load, "stamped")
+        alone = await _paced(crowd, rate, seconds)
+    async with senders(options, workers=2, kind="stamped") as crowd:
+        nodes = set((await crowd.load("nodes", group="senders"))["nodes"])
+        across = await _paced(crowd, rate, seconds / 2)
+        if len(nodes) != 2 and not options.tiny:
+            raise Broken(f"the sockets are on {len(nodes)} workers, not on two")
+    return rounded(
+        {
+            "rate_s": rate,
+            "capacity_s": capacity,
+            "seconds": seconds,
+            "ack_ms": _three(alone["acks"]),
+            "deliver_ms": _three(alone["same"]),
+            "cross_ms": _three(across["cross"]),
+            "cross_ack_ms": _three(across["acks"]),
+            "drift": {
+                "ack_p50_first_third": alone["acks"].get("first_third", {}).get("p50"),
+                "ack_p50_last_third": alone["acks"].get("last_third", {}).get("p50"),
+                "ack_p99_first_third": alone["acks"].get("first_third", {}).get("p99"),
+                "ack_p99_last_third": alone["acks"].get("last_third", {}).get("p99"),
+            },
+            "generator_late_ms": _three(alone["late_ms"]),
+            "client_bound": ["latency"] if alone["late_ms"].get("p99", 0) > 10 else [],
+        }
+    )
+
+
+async def _paced(crowd: Senders, rate: float, seconds: float) -> dict[str, Any]:
+    done: dict[str, Any] = await crowd.load("pace", group="senders", rate=rate, seconds=seconds)
+    if done["refused"] or done["unanswered"]:
+        raise Broken(f"{done['refused']} sends were refused, {done['unanswered']} had no answer")
+    return done
+
+
+def _three(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in ("p50", "p99", "p999") if name in found}
