@@ -14,8 +14,8 @@ ABOUT: Mapping[str, str] = {
 in flight; `hub` is the same without PostgreSQL and Redis. Deliveries for each CPU second of the worker. The
 floor is a bare uvloop protocol that writes the same bytes once a delivery.""",
     "durable": """200 senders in 100 chats, each waits for its ack before it sends the next; fsync is on.
-Server, database and load share two cores. `floor_append_s` calls the append function directly, in batches of the
-size that chatd's had; `floor_single_tx_s` is a transaction a message. `…_us`: CPU time a message.""",
+Server, database and load share two cores. `floor_append_s` calls the append function directly, in batches of
+the size that chatd's had; `floor_single_tx_s` is a transaction a message. `…_us`: CPU time a message.""",
     "latency": """Open loop at half of what `durable` does, from when a message was due to its ack and to its
 delivery: on one worker, and (`cross`) from one worker to another through Redis.""",
     "idle": """10,000 authenticated sockets, each in 3 chats: growth of the worker's memory, and its CPU over
