@@ -312,6 +312,8 @@ def _hear_worker(msg: Any, **_: Any) -> None:
 
 
 def _conclude(environment: Any, **_: Any) -> None:
+    if not isinstance(environment.runner, WorkerRunner):
+        environment.runner.quit()  # a run that was interrupted comes here with its users still talking
     if Run.sockets:
         found = ", ".join(f"{count} {name}" for name, count in zip(FAULTS, Run.faults, strict=True))
         _log.info("%d sockets were checked: %s", Run.sockets, found)

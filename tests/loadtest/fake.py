@@ -8,7 +8,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -44,6 +44,7 @@ class FakeChatd:
         self.reset_past = 500
         self.close_next_with: int | None = None
         self.log: list[Frame] = []
+        self.said = asyncio.Event()
         self.members: list[str] = []
         self.sockets: dict[int, web.WebSocketResponse] = {}
         self.transports: dict[int, asyncio.Transport] = {}
@@ -170,8 +171,10 @@ class FakeChatd:
             await ws.send_json({**ack, **place})
         if not repeated:
             for other, socket in list(self.sockets.items()):
-                for planted in self.plant(other, event):
-                    await socket.send_json(planted)
+                # Who is just leaving finds it in the log.
+                with suppress(ConnectionResetError):
+                    for planted in self.plant(other, event):
+                        await socket.send_json(planted)
 
     def store(self, user_id: str, frame: Frame) -> Frame:
         seq = len(self.log) + 1
@@ -184,6 +187,7 @@ class FakeChatd:
             "content": frame["content"],
         }
         self.log.append({"type": "message.new", "chat_id": "cht_1", "seq": seq, "message": message})
+        self.said.set()
         return self.log[-1]
 
     async def close_all(self, code: int, *before: Frame) -> None:

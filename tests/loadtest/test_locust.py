@@ -1,6 +1,7 @@
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -106,20 +107,21 @@ async def test_a_token_that_is_not_taken_closes_with_4401(fake: FakeChatd):
         await asyncio.to_thread(Device(socket_url(fake)).open, jwt(ANN, 900))
 
 
+# On every socket and again and again, since people come and go as they like.
 def lost(socket: int, frame: Frame) -> list[Frame]:
-    return [] if socket == 0 and frame["seq"] == 2 else [frame]
+    return [frame] if frame["seq"] % 2 else []
 
 
 def doubled(socket: int, frame: Frame) -> list[Frame]:
-    return [frame, frame] if socket == 0 and frame["seq"] == 2 else [frame]
+    return [frame, frame]
 
 
 @pytest.mark.parametrize(
     ("plant", "code", "said"),
     [
         (honest, 0, "0 message lost, 0 message duplicated, 0 message out of order"),
-        (lost, 1, "1 message lost, 0 message duplicated, 0 message out of order"),
-        (doubled, 1, "0 message lost, 1 message duplicated, 0 message out of order"),
+        (lost, 1, r"[1-9]\d* message lost, 0 message duplicated, 0 message out of order"),
+        (doubled, 1, r"0 message lost, [1-9]\d* message duplicated, 0 message out of order"),
     ],
 )
 async def test_a_load_fails_where_a_message_does(
@@ -131,15 +133,19 @@ async def test_a_load_fails_where_a_message_does(
     users.write_text(json.dumps({"users": [{"id": id_, "access_token": jwt(id_, 900)} for id_ in ids]}))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless", "--only-summary"),
-        *("--host", fake.url, "-u", "3", "-r", "3", "-t", "6s", "--pause", "0.2"),
+        *("--host", fake.url, "-u", "3", "-r", "3", "--pause", "0.2"),
         cwd=ROOT,
         env={**os.environ, "CHATD_USERS": str(users)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate()
-    assert f"3 sockets were checked: {said}" in output.decode(), output.decode()
+    async with asyncio.timeout(90):
+        while len(fake.log) < 4:
+            await fake.said.wait()
+            fake.said.clear()
+        process.terminate()
+        output, _ = await process.communicate()
+    assert re.search(f"3 sockets were checked: {said}", output.decode()), output.decode()
     assert process.returncode == code
-    assert len(fake.log) > 2
     assert b"message.new delivery" in output
     assert b"message.send ack" in output
