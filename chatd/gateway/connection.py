@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         "heard",
         "id",
         "inflight",
+        "joining",
         "missed",
         "paused_reading",
         "phase",
@@ -80,7 +81,9 @@ class Connection(asyncio.Protocol):
         self.rates = Rates()
         self.rooms: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] | None = None
-        self.recheck: set[str] | None = None  # chats whose membership changed while this was opening
+        #: Chats whose membership changed while this was opening, and why it ended where it did.
+        self.recheck: dict[str, str | None] | None = None
+        self.joining: dict[str, asyncio.Task[None]] = {}
         self.inflight = 0
         self.backlog: list[bytes] | None = None
         self.fragments: list[bytes] | None = None
@@ -159,6 +162,10 @@ class Connection(asyncio.Protocol):
         asyncio.get_running_loop().call_soon(self.edge.hub.recovered, self)
         if self.drained is not None and not self.drained.done():
             self.drained.set_result(None)
+
+    def is_closing(self) -> bool:
+        """It has ended, or its close frame is out."""
+        return self.phase is Phase.CLOSING
 
     @property
     def buffered(self) -> int:

@@ -30,6 +30,8 @@ class FeedReader:
         self._xmin: int | None = None
         self._seen: set[int] = set()
         self._listeners: list[Callable[[feed.Row], None]] = []
+        #: Held by whoever lets sockets in and out of chats, so that two do not cross.
+        self.turn = asyncio.Lock()
 
     def look(self) -> None:
         """There are new rows."""
@@ -62,18 +64,17 @@ class FeedReader:
             await self.start()
             return
         page = await feed.read(self._db, self._xmin)
-        fresh = [row for row in page.rows if row.id not in self._seen]
-        self._seen = {row.id for row in page.rows if row.txid >= page.xmin}
-        self._xmin = page.xmin
-        for row in fresh:
+        for row in page.rows:
+            if row.id in self._seen:
+                continue
             for listener in self._listeners:
                 listener(row)
-            try:
+            # Where this fails, it and all rows behind it are read again next time.
+            async with self.turn:
                 await self._act(row)
-            except AppError:
-                self._seen.discard(row.id)  # read again next time
-                self._xmin = min(self._xmin, row.txid)
-                raise
+            self._seen.add(row.id)
+        self._seen = {row.id for row in page.rows if row.txid >= page.xmin}
+        self._xmin = page.xmin
 
     async def _act(self, row: feed.Row) -> None:
         edge = self._edge
@@ -104,7 +105,8 @@ class FeedReader:
         for user_id in row.user_ids:
             for connection in self._edge.hub.by_user.get(user_id, ()):
                 if connection.phase is Phase.OPENING and row.chat_id is not None:
-                    connection.recheck = (connection.recheck or set()) | {row.chat_id}
+                    left = (row.reason or "left") if row.kind == "chat.left" else None
+                    connection.recheck = (connection.recheck or {}) | {row.chat_id: left}
 
     def _left(self, row: feed.Row) -> None:
         edge = self._edge
@@ -114,8 +116,8 @@ class FeedReader:
         for user_id in row.user_ids:
             edge.broker.typists.heard(row.chat_id, user_id, False)
             for connection in list(edge.hub.by_user.get(user_id, ())):
-                if edge.hub.leave(connection, row.chat_id):
-                    edge.broker.leave(row.chat_id)
+                was_in = edge.opening.let_out(row.chat_id, connection)
+                if was_in and connection.phase is not Phase.OPENING:  # else told behind connection.ready
                     connection.write(frame)
 
     async def _updated(self, row: feed.Row) -> None:

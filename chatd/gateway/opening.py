@@ -45,6 +45,8 @@ class Opening:
             connection.user_id = actor.user_id
             edge.arrived(connection)
             chats = await edge.backend.opened(actor, connection.scope)
+            if connection.is_closing():
+                return
             if connection.scope is not None and not chats:
                 raise ChatNotFound()
             await self._go_live(connection, init, chats)
@@ -88,10 +90,12 @@ class Opening:
         wants, cuts = await self._enter(connection, heads, since)
         asked = init.since is not None
         frames = await edge.backend.replay(connection.user_id, wants) if wants else []
-        if connection.phase is not Phase.OPENING:
+        if connection.is_closing():
             return
         connection.write(self._ready(connection, init, chats))
         await self._write_paced(connection, frames)
+        if connection.is_closing():
+            return  # while it was slow to read its replay
         if asked:
             connection.write(codec.frame(SyncComplete()))
         for chat_id, cut in cuts.items():
@@ -117,15 +121,13 @@ class Opening:
         # No await between the answer that named the chats and this: nothing is delivered in between.
         waiting = {chat_id: edge.hub.enter(connection, chat_id) for chat_id in heads}
         try:
+            # Nor between this and being counted: who is in a room counts, and who leaves it does no more,
+            # so that a socket which closes meanwhile has been taken off already.
             await edge.broker.listen(list(heads))
         except BaseException:
             for chat_id in heads:
-                edge.hub.leave(connection, chat_id)
+                self._leave(connection, chat_id)
             raise
-        if connection.phase is Phase.CLOSING:  # left its rooms while they were being opened
-            for chat_id in heads:
-                if chat_id not in connection.rooms:
-                    edge.broker.leave(chat_id)
         wants, cuts = [], {}
         for chat_id, head in heads.items():
             stream = edge.broker.streams.get(chat_id)
@@ -137,6 +139,12 @@ class Opening:
             if after != cuts[chat_id] or chat_id in since:
                 wants.append(Want(chat_id, after, cuts[chat_id]))
         return wants, cuts
+
+    def _leave(self, connection: "Connection", chat_id: str) -> bool:
+        if not self._edge.hub.leave(connection, chat_id):
+            return False
+        self._edge.broker.leave(chat_id)
+        return True
 
     def _live(self, connection: "Connection", chat_id: str, cut: int) -> None:
         stream = self._edge.broker.streams.get(chat_id)
@@ -175,31 +183,52 @@ class Opening:
     async def _recheck(self, connection: "Connection") -> None:
         """Memberships that changed while the socket was opening."""
         edge = self._edge
-        chats, connection.recheck = connection.recheck or set(), None
-        for chat_id in chats:
-            try:
-                joined = await edge.backend.joined(chat_id, [connection.user_id])
-            except AppError:
-                connection.close(CloseCode.GOING_AWAY, "not now; come back")
-                return
-            if connection.user_id in joined:
-                await self.join(chat_id, [connection])
-            elif edge.hub.leave(connection, chat_id):
-                edge.broker.leave(chat_id)
-                connection.write(edge.backend.left(chat_id, "left"))
+        chats, connection.recheck = connection.recheck or {}, None
+        # What the feed says of the same chats meanwhile comes before or after, not between.
+        async with edge.feed.turn:
+            for chat_id, left in chats.items():
+                try:
+                    joined = await edge.backend.joined(chat_id, [connection.user_id])
+                except AppError:
+                    connection.close(CloseCode.GOING_AWAY, "not now; come back")
+                    return
+                if connection.user_id in joined:
+                    self._let_in(chat_id, connection, joined[connection.user_id])
+                elif self._leave(connection, chat_id) or left is not None:
+                    # connection.ready may have named it, so this must come, and behind it.
+                    connection.write(edge.backend.left(chat_id, left or "left"))
 
     async def join(self, chat_id: str, connections: list["Connection"]) -> None:
-        """Users of these sockets may have come into a chat: let those in who are."""
+        """Users of these sockets may have come into a chat: let those in who are, each at its own pace.
+
+        Raises StoreUnavailable where it cannot be told who is.
+        """
         edge = self._edge
         users = {connection.user_id for connection in connections}
         joined = await edge.backend.joined(chat_id, users)
-        entering = [c for c in connections if c.user_id in joined and self._may_enter(c, chat_id)]
-        await asyncio.gather(*(self._join(c, chat_id, joined[c.user_id]) for c in entering))
+        for connection in connections:
+            if connection.user_id in joined:
+                self._let_in(chat_id, connection, joined[connection.user_id])
+
+    def _let_in(self, chat_id: str, connection: "Connection", joined: Joined) -> None:
+        if self._may_enter(connection, chat_id):
+            task = asyncio.create_task(self._join(connection, chat_id, joined), name="join a chat")
+            connection.own(task)
+            connection.joining[chat_id] = task
+            task.add_done_callback(lambda done: _forget(connection.joining, chat_id, done))
+
+    def let_out(self, chat_id: str, connection: "Connection") -> bool:
+        """Out of a chat, or out of the way into it; True where the socket was in."""
+        joining = connection.joining.pop(chat_id, None)
+        if joining is not None:
+            joining.cancel()
+        return self._leave(connection, chat_id)
 
     def _may_enter(self, connection: "Connection", chat_id: str) -> bool:
         return (
             connection.phase is Phase.OPEN
             and chat_id not in connection.rooms
+            and chat_id not in connection.joining
             and connection.scope in (None, chat_id)
         )
 
@@ -214,3 +243,8 @@ class Opening:
         except (AppError, TimeoutError):
             # Half in is worse than out: the client comes back and is told everything.
             connection.close(CloseCode.GOING_AWAY, "not now; come back")
+
+
+def _forget(joining: dict[str, "asyncio.Task[None]"], chat_id: str, done: "asyncio.Task[None]") -> None:
+    if joining.get(chat_id) is done:
+        del joining[chat_id]

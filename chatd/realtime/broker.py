@@ -26,7 +26,7 @@ from chatd.core.settings import Settings
 from chatd.realtime import envelope
 from chatd.realtime.channels import Channels
 from chatd.realtime.redis import Link
-from chatd.realtime.streams import LogReader, Sink, Streams
+from chatd.realtime.streams import LogReader, Sink, Stream, Streams
 from chatd.realtime.typing import TypingBoard
 from chatd.wire import codec
 
@@ -90,6 +90,7 @@ class NodeBroker:
             on_down=self._link_down,
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._starting: set[asyncio.Task[None]] = set()
         self._beats_sent = 0
         self._beat_heard = 0
         self._lingering: dict[str, asyncio.TimerHandle] = {}
@@ -114,10 +115,11 @@ class NodeBroker:
         self._tell_nodes(envelope.Bye(self.node_id))
         for timer in self._lingering.values():
             timer.cancel()
-        for task in self._tasks:
+        ending = [*self._tasks, *self._starting]
+        for task in ending:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)
+        if ending:
+            await asyncio.wait(ending, timeout=2)
         await self.link.close()
 
     @property
@@ -154,9 +156,7 @@ class NodeBroker:
         self._sink.users(user_ids, frame)
         self._tell_nodes(envelope.ToUsers(self.node_id, list(user_ids), frame))
 
-    def typing(
-        self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str] = frozenset()
-    ) -> None:
+    def typing(self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str] = frozenset()) -> None:
         """Someone types or has stopped."""
         self.typists.heard(chat_id, user_id, on, hidden)
         self._tell_chat(chat_id, envelope.Typing(self.node_id, user_id, on, sorted(hidden)))
@@ -181,52 +181,53 @@ class NodeBroker:
     async def listen(self, chat_ids: Sequence[str]) -> None:
         """Follow these chats, each once more than before; returns when all are live.
 
-        Raises StoreUnavailable; then none of them counts.
+        They count from the call on, until ``leave``, whatever becomes of it. Raises StoreUnavailable.
         """
         fresh, waiting = [], []
         for chat_id in chat_ids:
-            stream = self.streams.get(chat_id)
+            stream = self.streams.get(chat_id) or self.streams.add(chat_id)
             timer = self._lingering.pop(chat_id, None)
             if timer is not None:
                 timer.cancel()
-            if stream is None:
-                stream = self.streams.add(chat_id)
-                stream.opened = asyncio.get_running_loop().create_future()
-                fresh.append(chat_id)
             stream.users += 1
-            if stream.opened is not None and chat_id not in fresh:
+            if stream.opened is None and not stream.live:
+                stream.opened = asyncio.get_running_loop().create_future()
+                fresh.append(stream)
+            if stream.opened is not None:
                 waiting.append(stream.opened)
-        try:
-            if fresh:
-                await self._start(fresh)
-            for opened in waiting:
-                await asyncio.shield(opened)
-        except BaseException:
-            for chat_id in chat_ids:
-                self.leave(chat_id)
-            raise
+        if fresh:
+            # Not the caller's work: others wait for these streams too, and it may be cancelled.
+            task = asyncio.create_task(self._start(fresh), name="start streams")
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+        for opened in waiting:
+            await asyncio.shield(opened)
 
-    async def _start(self, chat_ids: list[str]) -> None:
-        streams = [stream for c in chat_ids if (stream := self.streams.get(c)) is not None]
+    async def _start(self, streams: list[Stream]) -> None:
+        """Bring streams to life; where that fails, the next one who listens tries again."""
+        chat_ids = [stream.chat_id for stream in streams]
+        failure: AppError | None = None
         try:
             # Subscribe first, then read the head: what comes between is held and passed on.
             await self.link.subscribe([self.channels.chat(c) for c in chat_ids])
-            heads = {head.chat_id: head for head in await self._reader.heads(chat_ids)}
-        except BaseException as error:
-            for stream in streams:
-                self.streams.drop(stream.chat_id)
-                if stream.opened is not None:
-                    stream.opened.set_exception(error if isinstance(error, AppError) else StoreUnavailable())
-                    stream.opened.exception()  # perhaps nobody waits
-            self.link.unsubscribe([self.channels.chat(c) for c in chat_ids])
+            for head in await self._reader.heads(chat_ids):
+                stream = self.streams.get(head.chat_id)
+                if stream is not None and not stream.live:
+                    self.streams.start(stream, head)
+        except AppError as error:
+            failure = error
+        except BaseException:
+            failure = StoreUnavailable()
             raise
-        for stream in streams:
-            head = heads.get(stream.chat_id)
-            if head is not None:
-                self.streams.start(stream, head)
-            opened, stream.opened = stream.opened, None
-            if opened is not None:
-                opened.set_result(None)
+        finally:
+            for stream in streams:
+                opened, stream.opened = stream.opened, None
+                if opened is not None and not opened.done():
+                    if failure is None:
+                        opened.set_result(None)
+                    else:
+                        opened.set_exception(failure)
+                        opened.exception()  # perhaps nobody waits any more
 
     def leave(self, chat_id: str) -> None:
         """Follow a chat once less; the last one out stops listening after a while, not at once, since a

@@ -52,6 +52,13 @@ class _Wire(asyncio.Protocol):
         if not self.ended.done():
             self.ended.set_result(None)
 
+    def write(self, data: bytes) -> bool:
+        """Send; False where the connection is on its way out, which its owner is about to learn."""
+        if self.transport.is_closing():
+            return False
+        self.transport.write(data)
+        return True
+
     @property
     def buffered(self) -> int:
         size: int = self.transport.get_write_buffer_size()
@@ -83,7 +90,7 @@ class Endpoint:
                 )
         if self.password:
             login = (self.user.encode(), self.password.encode()) if self.user else (self.password.encode(),)
-            wire.transport.write(command(b"AUTH", *login))
+            wire.write(command(b"AUTH", *login))
         return wire
 
 
@@ -148,10 +155,9 @@ class Link:
         outbox, self._outbox = self._outbox, []
         if not outbox:
             return
-        if self._pub is None or self._pub.buffered > self._buffer_bytes:
+        pub = self._pub
+        if pub is None or pub.buffered > self._buffer_bytes or not pub.write(b"".join(outbox)):
             self.dropped += len(outbox)
-        else:
-            self._pub.transport.write(b"".join(outbox))
 
     async def subscribe(self, channels: Iterable[bytes]) -> bool:
         """Hear these channels from now on; True once Redis has confirmed them all, False if it has not
@@ -169,7 +175,7 @@ class Link:
             future: asyncio.Future[bool] = loop.create_future()
             self._confirmations.setdefault(channel, []).append(future)
             waiting.append(future)
-        self._sub.transport.write(command(b"SUBSCRIBE", *new))
+        self._sub.write(command(b"SUBSCRIBE", *new))
         done, late = await asyncio.wait(waiting, timeout=self._timeout_s)
         for future in late:
             future.cancel()
@@ -180,7 +186,7 @@ class Link:
         gone = [channel for channel in channels if channel in self._channels]
         self._channels.difference_update(gone)
         if gone and self._sub is not None:
-            self._sub.transport.write(command(b"UNSUBSCRIBE", *gone))
+            self._sub.write(command(b"UNSUBSCRIBE", *gone))
 
     async def _run(self) -> None:
         delay = 0.05
@@ -208,7 +214,7 @@ class Link:
         self._pub, self._sub = pub, sub
         channels = list(self._channels)
         for i in range(0, len(channels), 1000):
-            sub.transport.write(command(b"SUBSCRIBE", *channels[i : i + 1000]))
+            sub.write(command(b"SUBSCRIBE", *channels[i : i + 1000]))
 
     async def _until_lost(self) -> None:
         if self._sub is None or self._pub is None:

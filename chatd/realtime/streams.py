@@ -87,6 +87,11 @@ class Stream:
         self.opened: asyncio.Future[None] | None = None
 
     @property
+    def live(self) -> bool:
+        """Where it stands is known: what comes passes on, and what is missing can be told."""
+        return self.log.position is not None
+
+    @property
     def gap(self) -> bool:
         """Something came early."""
         return self.log.gap or self.marks.gap
@@ -217,7 +222,18 @@ class Streams:
         self.heals += len(wanted)
         for found in await self._reader.missing(wanted):
             self._take(found)
-        return len(sick) > self.MAX_HEAL or any(self._still_sick(w.chat_id) for w in wanted)
+        healing = [w for w in wanted if self._moved(w)]
+        for want in wanted:
+            if want not in healing:
+                # PostgreSQL has no more of it (the chat is gone): asking on would never end.
+                self._suspects.pop(want.chat_id, None)
+        return len(sick) > self.MAX_HEAL or any(self._still_sick(w.chat_id) for w in healing)
+
+    def _moved(self, want: Missing) -> bool:
+        stream = self._streams.get(want.chat_id)
+        return stream is not None and (
+            stream.log.position != want.seq or stream.marks.position != want.receipt_seq
+        )
 
     def _wanted(self, chat_ids: Iterable[str]) -> Iterable[Missing]:
         for chat_id in chat_ids:

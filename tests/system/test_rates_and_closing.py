@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 import msgspec
+from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
 from chatd.core.settings import Limits
@@ -76,7 +78,8 @@ async def test_logout_closes_this_sessions_sockets_on_every_node(two: World) -> 
     await b.fence()
     socket = await two.raw()
     await socket.send(json.dumps({"type": "connection.init", "token": two.token(ann)}))
-    assert json.loads(await socket.recv())["code"] == "unauthenticated"
+    with suppress(ConnectionClosed):  # this node may hear of the logout just now, and close without a word
+        assert json.loads(await socket.recv())["code"] == "unauthenticated"
     await socket.wait_closed()
     assert socket.close_code == 4401
     assert (await two.rest(ann, "GET", "/api/chats"))[0] == 401
