@@ -126,10 +126,13 @@ class RoomsBackend:
         ttl_ms = int(self._ctx.settings.presence.typing_ttl_s * 1000)
         return codec.frame(TypingStarted(chat_id=chat_id, user_id=user_id, expires_in_ms=ttl_ms))
 
-    def presence(self, user_id: str, status: str, since: float | None) -> bytes:
-        """presence.update."""
-        now = self._ctx.clock.now()
-        last = now if status == "online" or since is None else datetime.fromtimestamp(since, UTC)
+    def presence(self, user_id: str, status: str, since: float | None, shown: bool = True) -> bytes:
+        """presence.update; it says since when only where that is ``shown``."""
+        last: datetime | None = self._ctx.clock.now()
+        if status != "online" and not shown:
+            last = None
+        elif status != "online" and since is not None:
+            last = datetime.fromtimestamp(since, UTC)
         return codec.frame(
             PresenceUpdate(user_id=user_id, status=status, last_active_at=last)  # type: ignore[arg-type]
         )

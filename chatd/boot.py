@@ -119,8 +119,10 @@ class Node:
     def _make_ctx(self, actor: Actor, origin: str, address: str) -> Ctx:
         return replace(self.ctx, actor=actor, origin=origin, address=address)
 
-    def _tell_watchers(self, ids: Iterable[str], user_id: str, status: str, since: float | None) -> None:
-        frame = self.backend.presence(user_id, status, since)
+    def _tell_watchers(
+        self, ids: Iterable[str], user_id: str, status: str, since: float | None, shown: bool
+    ) -> None:
+        frame = self.backend.presence(user_id, status, since, shown)
         for connection_id in ids:
             connection = self.edge.by_id.get(connection_id)
             if connection is not None:

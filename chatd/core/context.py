@@ -135,8 +135,10 @@ class PresenceView(Protocol):
         """This device is now online, away or invisible."""
         ...
 
-    def watch(self, connection_id: str, seen: Mapping[str, str]) -> None:
-        """Replace the watch list of a socket: these users, last shown to it in these states."""
+    def watch(self, connection_id: str, seen: Mapping[str, str], discreet: Collection[str] = ()) -> None:
+        """Replace the watch list of a socket: these users, last shown to it in these states; of those in
+        ``discreet`` it is not told since when.
+        """
         ...
 
     def here(self) -> list[str]:

@@ -7,6 +7,7 @@ the last reading's xmin on, because a row of a long transaction appears later th
 import asyncio
 import logging
 from collections.abc import Callable
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from chatd.core.errors import AppError
@@ -92,9 +93,19 @@ class FeedReader:
             case "session.ended":
                 if row.session_id:
                     edge.close_sessions({row.session_id}, CloseCode.UNAUTHENTICATED, row.reason or "ended")
+            case "users.hidden":
+                self._hide(row.user_ids)
             case "user.banned":
                 for user_id in row.user_ids:
                     edge.close_user(user_id, CloseCode.BANNED, row.reason or "banned")
+
+    def _hide(self, user_ids: list[str]) -> None:
+        """Two users are to see nothing of each other; of one alone, nobody sees when they were last there."""
+        if len(user_ids) == 1:
+            self._edge.presence.keep_last_seen(user_ids[0])
+        for user_id, other in permutations(user_ids, 2):
+            for connection in self._edge.hub.by_user.get(user_id, ()):
+                self._edge.presence.part(connection.id, other)
 
     def _sockets(self, row: feed.Row) -> list["Connection"]:
         by_user = self._edge.hub.by_user

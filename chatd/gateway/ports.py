@@ -61,6 +61,6 @@ class Backend(Protocol):
         """typing.start or typing.stop."""
         ...
 
-    def presence(self, user_id: str, status: str, since: float | None) -> bytes:
-        """presence.update."""
+    def presence(self, user_id: str, status: str, since: float | None, shown: bool = True) -> bytes:
+        """presence.update; it says since when only where that is ``shown``."""
         ...

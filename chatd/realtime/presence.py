@@ -12,7 +12,7 @@ A node that falls silent is forgotten after ``node_timeout_s``; while our own li
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from chatd.core.settings import Presence as PresenceSettings
@@ -42,8 +42,8 @@ class _Node:
 class NodePresence:
     """Presence as one node knows it.
 
-    Sockets watch users; ``tell_watchers(connection_ids, user_id, status, since)`` is called when what is
-    seen of one has changed.
+    Sockets watch users; ``tell_watchers(connection_ids, user_id, status, since, shown)`` is called when what
+    is seen of one has changed; these sockets are told since when only where ``shown``.
     """
 
     PART = 1000  # users in one message of the full state
@@ -55,7 +55,7 @@ class NodePresence:
         *,
         node_id: str,
         tell: Callable[[envelope.NodeEnvelope], None],
-        tell_watchers: Callable[[Iterable[str], str, str, float | None], None],
+        tell_watchers: Callable[[Iterable[str], str, str, float | None, bool], None],
         link_is_well: Callable[[], bool],
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
@@ -72,6 +72,7 @@ class NodePresence:
         self._left_at: dict[str, float] = {}  # when users were last seen to leave, bounded
         self._watchers: dict[str, dict[str, str]] = {}  # user -> connection -> the status it was shown
         self._watching: dict[str, list[str]] = {}  # connection -> users
+        self._discreet: dict[str, set[str]] = {}  # user -> connections not to be told since when
         self.version = 0
 
     # ---------------------------------------------------------------- local
@@ -172,9 +173,13 @@ class NodePresence:
 
     # -------------------------------------------------------------- watching
 
-    def watch(self, connection_id: str, seen: Mapping[str, str]) -> None:
-        """Replace the watch list of a socket: these users, last shown to it in these states."""
+    def watch(self, connection_id: str, seen: Mapping[str, str], discreet: Collection[str] = ()) -> None:
+        """Replace the watch list of a socket: these users, last shown to it in these states; of those in
+        ``discreet`` it is not told since when.
+        """
         self.unwatch(connection_id)
+        for user_id in discreet:
+            self._discreet.setdefault(user_id, set()).add(connection_id)
         if seen:
             self._watching[connection_id] = list(seen)
             for user_id, status in seen.items():
@@ -183,11 +188,28 @@ class NodePresence:
     def unwatch(self, connection_id: str) -> None:
         """The socket watches nobody any more."""
         for user_id in self._watching.pop(connection_id, ()):
-            watchers = self._watchers.get(user_id)
-            if watchers is not None:
-                watchers.pop(connection_id, None)
-                if not watchers:
-                    del self._watchers[user_id]
+            self._drop_watcher(user_id, connection_id)
+
+    def _drop_watcher(self, user_id: str, connection_id: str) -> str | None:
+        watchers, discreet = self._watchers.get(user_id, {}), self._discreet.get(user_id, set())
+        shown = watchers.pop(connection_id, None)
+        discreet.discard(connection_id)
+        if not watchers:
+            self._watchers.pop(user_id, None)
+        if not discreet:
+            self._discreet.pop(user_id, None)
+        return shown
+
+    def part(self, connection_id: str, user_id: str) -> None:
+        """The socket sees nothing of this user from now on: it is told that the user has gone."""
+        shown = self._drop_watcher(user_id, connection_id)
+        if shown not in (None, OFFLINE):
+            self._tell_watchers([connection_id], user_id, OFFLINE, None, False)
+
+    def keep_last_seen(self, user_id: str) -> None:
+        """Nobody who watches this user is told since when any more."""
+        if user_id in self._watchers:
+            self._discreet.setdefault(user_id, set()).update(self._watchers[user_id])
 
     def _on_change(self, user_ids: Iterable[str]) -> None:
         for user_id in user_ids:
@@ -198,7 +220,12 @@ class NodePresence:
             changed = [connection for connection, shown in watchers.items() if shown != status]
             if changed:
                 watchers.update(dict.fromkeys(changed, status))
-                self._tell_watchers(changed, user_id, status, self.since(user_id))
+                discreet = self._discreet.get(user_id, set())
+                since = self.since(user_id)
+                for shown in (True, False):
+                    ids = [connection for connection in changed if (connection not in discreet) is shown]
+                    if ids:
+                        self._tell_watchers(ids, user_id, status, since, shown)
 
     # ---------------------------------------------------------- other nodes
 

@@ -30,7 +30,7 @@ class Cluster:
             Presence(offline_grace_s=GRACE, node_timeout_s=TIMEOUT),
             node_id=name,
             tell=lambda said: None if self.losing else self.bus.append((name, said)),
-            tell_watchers=lambda ids, user, status, since: self.shown.append((user, status)),
+            tell_watchers=lambda ids, user, status, since, shown: self.shown.append((user, status)),
             link_is_well=lambda: True,
             monotonic=lambda: self.now,
             wall=lambda: self.now,

@@ -24,7 +24,7 @@ from chatd.features.messages.contract import (
     Moderation,
     Paging,
 )
-from chatd.features.messages.receipts import read_frame, received_frame
+from chatd.features.messages.receipts import concealed, read_frame, received_frame
 from chatd.realtime.streams import Found, Head, Missing
 from chatd.wire import codec
 
@@ -42,7 +42,7 @@ async def history(ctx: Ctx, chat_id: ChatId, query: HistoryQuery) -> History:
     rows = await store.page(ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1)
     more, rows = len(rows) > query.limit, rows[: query.limit]
     messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
-    progress = await store.progress(ctx.db, chat_id, rows[-1].seq) if rows else []
+    progress = await store.progress(ctx.db, chat_id, rows[-1].seq, ctx.actor.user_id) if rows else []
     return History(
         messages=[_with_delivery(messages[row.id], progress) for row in rows],
         paging=Paging(
@@ -119,7 +119,8 @@ def _assemble(
         out += frames[want]
         own = store.Spoken(want.chat_id, ask.user_id) in spoken
         for mark in marks.get(want, ()):
-            out += [frame.frame for frame in _mark_frames(mark, received=own)]
+            frames_of_mark = _mark_frames(mark, received=own)
+            out += [frame.frame for frame in frames_of_mark if frame.is_for(ask.user_id)]
     return out
 
 
@@ -212,16 +213,17 @@ async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[Want, list[sto
 
 def _mark_frames(mark: store.Watermark, *, received: bool, after: int = -1) -> list[Addressed]:
     frames = []
+    hidden_from = frozenset(mark.hidden_from)
     if mark.read_message_id is not None and mark.read_at is not None and mark.read_version > after:
-        frames.append(
-            read_frame(mark.chat_id, mark.user_id, mark.read_message_id, mark.read_seq, mark.read_at)
-        )
+        shown = read_frame(mark.chat_id, mark.user_id, mark.read_message_id, mark.read_seq, mark.read_at)
+        frames.append(concealed(shown, mark.user_id, hidden_from, mark.read_receipts))
     if (
         received
         and mark.received_message_id is not None
         and mark.received_at is not None
         and mark.received_version > after
-        and mark.received_seq > mark.read_seq
+        # What was read was received: said by itself only where the reading does not say it.
+        and (mark.received_seq > mark.read_seq or not mark.read_receipts)
     ):
         frames.append(
             received_frame(
@@ -231,6 +233,7 @@ def _mark_frames(mark: store.Watermark, *, received: bool, after: int = -1) -> l
                 mark.received_seq,
                 mark.received_at,
                 None,
+                hidden_from,
             )
         )
     return frames

@@ -38,6 +38,9 @@ class Marked:
     version: int | None
     at: datetime | None
     senders: frozenset[str]
+    #: Who is not to know.
+    hidden_from: frozenset[str]
+    read_receipts: bool
 
 
 def read(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Pending[Marked]:
@@ -67,7 +70,15 @@ def _outcome(mark: Mark, row: store.MarkRow) -> Marked | Exception:
     if row.outcome == "message_not_found" or row.seq is None:
         return MessageNotFound()
     moved = row.outcome == "moved"
-    return Marked(mark, row.seq, row.version if moved else None, row.at, frozenset(row.senders or ()))
+    return Marked(
+        mark,
+        row.seq,
+        row.version if moved else None,
+        row.at,
+        frozenset(row.senders or ()),
+        frozenset(row.hidden_from),
+        row.read_receipts,
+    )
 
 
 def _broadcast(ctx: Ctx, outcomes: Sequence[Marked | Exception]) -> None:
@@ -88,26 +99,41 @@ def _frame(marked: Marked) -> Addressed | None:
     if at is None:
         return None
     if mark.kind == "read":
-        return read_frame(mark.chat_id, mark.user_id, mark.message_id, marked.seq, at)
+        shown = read_frame(mark.chat_id, mark.user_id, mark.message_id, marked.seq, at)
+        return concealed(shown, mark.user_id, marked.hidden_from, marked.read_receipts)
     if not marked.senders:
         return None
-    return received_frame(mark.chat_id, mark.user_id, mark.message_id, marked.seq, at, marked.senders)
-
-
-def read_frame(chat_id: str, user_id: str, message_id: str, seq: int, at: datetime) -> Addressed:
-    """delivery.read, for everybody in the chat."""
-    event = DeliveryRead(
-        chat_id=chat_id, user_id=user_id, last_read_message_id=message_id, last_read_seq=seq, read_at=at
+    return received_frame(
+        mark.chat_id, mark.user_id, mark.message_id, marked.seq, at, marked.senders, marked.hidden_from
     )
-    return Addressed(codec.frame(event))
+
+
+def read_frame(chat_id: str, user_id: str, message_id: str, seq: int, at: datetime) -> bytes:
+    """delivery.read."""
+    return codec.frame(
+        DeliveryRead(
+            chat_id=chat_id, user_id=user_id, last_read_message_id=message_id, last_read_seq=seq, read_at=at
+        )
+    )
+
+
+def concealed(frame: bytes, user_id: str, hidden_from: frozenset[str], read_receipts: bool) -> Addressed:
+    """A delivery.read for everybody in the chat who may see it; the user's own devices always do."""
+    return Addressed(frame, None if read_receipts else frozenset((user_id,)), hidden_from)
 
 
 def received_frame(
-    chat_id: str, user_id: str, message_id: str, seq: int, at: datetime, only: frozenset[str] | None
+    chat_id: str,
+    user_id: str,
+    message_id: str,
+    seq: int,
+    at: datetime,
+    only: frozenset[str] | None,
+    hidden_from: frozenset[str],
 ) -> Addressed:
-    """delivery.received, for those whose messages it covers."""
+    """delivery.received, for those whose messages it covers and who may see it."""
     event = DeliveryReceived(chat_id=chat_id, user_id=user_id, message_id=message_id, seq=seq, received_at=at)
-    return Addressed(codec.frame(event), only)
+    return Addressed(codec.frame(event), only, hidden_from)
 
 
 ADVANCE: Batch[Mark, Marked] = Batch("marks", _advance, settled=_broadcast, key=lambda m: m.chat_id)

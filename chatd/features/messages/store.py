@@ -38,6 +38,8 @@ class MarkRow(msgspec.Struct, frozen=True):
     at: datetime | None
     version: int | None
     senders: list[UserId] | None
+    hidden_from: list[UserId]
+    read_receipts: bool
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -88,6 +90,8 @@ class Watermark(msgspec.Struct, frozen=True):
     received_seq: int
     received_at: datetime | None
     received_version: int
+    hidden_from: list[UserId]
+    read_receipts: bool
 
 
 class Spoken(msgspec.Struct, frozen=True):
@@ -189,7 +193,18 @@ async def advance(
     """Move many watermarks in one statement and transaction; a row for each, in order."""
     return await q.rows(
         MarkRow,
-        "SELECT outcome, mark_seq, mark_at, new_receipt_seq, senders FROM advance_marks($1, $2, $3, $4)",
+        """
+        SELECT a.outcome, a.mark_seq, a.mark_at, a.new_receipt_seq, a.senders,
+               CASE WHEN a.outcome = 'moved' THEN ARRAY(
+                   SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = ($2::uuid[])[a.ord]
+                   UNION
+                   SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = ($2::uuid[])[a.ord]
+               ) ELSE '{}' END,
+               coalesce(y.read_receipts, true)
+        FROM advance_marks($1, $2, $3, $4) a
+        LEFT JOIN user_privacy y ON a.outcome = 'moved' AND y.user_id = ($2::uuid[])[a.ord]
+        ORDER BY a.ord
+        """,
         chats,
         users,
         kinds,
@@ -360,9 +375,16 @@ async def marks_after(q: Queries, chat_ids: Sequence[str], versions: Sequence[in
         """
         SELECT p.chat_id, p.user_id,
                p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
-               p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq
+               p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq,
+               h.ids, coalesce(y.read_receipts, true)
         FROM unnest($1::uuid[], $2::bigint[]) AS w (chat_id, version)
         JOIN chat_participants p ON p.chat_id = w.chat_id
+        CROSS JOIN LATERAL (SELECT ARRAY(
+            SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = p.user_id
+            UNION
+            SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = p.user_id
+        ) AS ids) h
+        LEFT JOIN user_privacy y ON y.user_id = p.user_id
         WHERE greatest(p.read_receipt_seq, p.received_receipt_seq) > w.version
         """,
         chat_ids,
@@ -381,11 +403,18 @@ async def marks_since_event(
         """
         SELECT p.chat_id, p.user_id,
                p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
-               p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq
+               p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq,
+               h.ids, coalesce(y.read_receipts, true)
         FROM unnest($1::uuid[], $2::bigint[]) AS w (chat_id, seq)
         LEFT JOIN chat_messages m ON m.chat_id = w.chat_id AND m.seq = w.seq
         LEFT JOIN chat_events e ON e.chat_id = w.chat_id AND e.seq = w.seq
         JOIN chat_participants p ON p.chat_id = w.chat_id
+        CROSS JOIN LATERAL (SELECT ARRAY(
+            SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = p.user_id
+            UNION
+            SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = p.user_id
+        ) AS ids) h
+        LEFT JOIN user_privacy y ON y.user_id = p.user_id
         WHERE greatest(p.last_read_at, p.last_received_at)
               > coalesce(m.sent_at, e.at, '-infinity') - make_interval(secs => $3)
         """,
@@ -437,15 +466,21 @@ async def page(
     )
 
 
-async def progress(q: Queries, chat_id: str, from_seq: int) -> list[Progress]:
-    """The members who have read or received anything from this seq on."""
+async def progress(q: Queries, chat_id: str, from_seq: int, viewer_id: str) -> list[Progress]:
+    """The members who have read or received anything from this seq on, as far as they show it the viewer."""
     return await q.rows(
         Progress,
         """
-        SELECT user_id, last_read_seq, last_received_seq FROM chat_participants
-        WHERE chat_id = $1 AND greatest(last_read_seq, last_received_seq) >= $2
-        ORDER BY last_read_at NULLS LAST, user_id
+        SELECT p.user_id,
+               CASE WHEN p.user_id = $3 OR coalesce(y.read_receipts, true) THEN p.last_read_seq ELSE 0 END,
+               p.last_received_seq
+        FROM chat_participants p LEFT JOIN user_privacy y ON y.user_id = p.user_id
+        WHERE p.chat_id = $1 AND greatest(p.last_read_seq, p.last_received_seq) >= $2
+          AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = $3 AND b.blocked_id = p.user_id)
+          AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = p.user_id AND b.blocked_id = $3)
+        ORDER BY p.last_read_at NULLS LAST, p.user_id
         """,
         chat_id,
         from_seq,
+        viewer_id,
     )

@@ -41,9 +41,7 @@ async def set_presence(ctx: Ctx, command: PresenceSet) -> None:
 
 async def watch(ctx: Ctx, command: PresenceWatch) -> list[UserPresence]:
     """Replace this socket's watch list; who may not be seen is left out of it."""
-    users = await service.visible(ctx, command.user_ids)
-    ctx.presence.watch(ctx.origin, {user.user_id: user.status for user in users})
-    return users
+    return await service.watch(ctx, command.user_ids)
 
 
 def watched(users: list[UserPresence], re: Ref) -> bytes:

@@ -8,27 +8,56 @@ from chatd.core.ids import ChatId, UserId
 from chatd.features.accounts import service as accounts
 from chatd.features.chats import service as chats
 from chatd.features.presence.contract import UserPresence
+from chatd.features.relations import service as relations
+from chatd.features.relations.contract import Sight
 
 
 async def visible(ctx: Ctx, user_ids: list[UserId]) -> list[UserPresence]:
-    """The presence of those of these users who share a chat with the actor, in the order asked."""
+    """The presence of those of these users who share a chat with the actor, in the order asked.
+
+    With whom a block stands looks like one who is offline and shows nobody when they were last there.
+    """
     wanted = list(dict.fromkeys(user_ids))
     allowed = await chats.members_shared(ctx.db, ctx.actor.user_id, wanted)
     if ctx.actor.user_id in wanted:
         allowed = allowed | {ctx.actor.user_id}
+    sights = await relations.sights(ctx.db, ctx.actor.user_id, allowed)
     away = [u for u in wanted if u in allowed and ctx.presence.since(u) is None]
     stored = await accounts.last_active(ctx.db, away) if away else {}
-    return [_presence(ctx, u, stored.get(u)) for u in wanted if u in allowed]
+    return [_presence(ctx, sights[u], stored.get(u)) for u in wanted if u in allowed]
 
 
-def _presence(ctx: Ctx, user_id: UserId, stored: datetime | None) -> UserPresence:
+async def watch(ctx: Ctx, user_ids: list[UserId]) -> list[UserPresence]:
+    """As ``visible``, and this socket hears of their changes from now on."""
+    users = await visible(ctx, user_ids)
+    shown = {user.user_id: user.status for user in users}
+    ctx.presence.watch(ctx.origin, shown)
+    # Asked after the list stands: of a block that came before that, the node feed has found nothing to end.
+    sights = await relations.sights(ctx.db, ctx.actor.user_id, shown)
+    hidden = {user_id for user_id, sight in sights.items() if sight.hidden}
+    discreet = [user_id for user_id, sight in sights.items() if sight.last_seen == "nobody"]
+    if hidden or discreet:
+        ctx.presence.watch(ctx.origin, {u: shown[u] for u in shown if u not in hidden}, discreet)
+    return [_offline(user.user_id) if user.user_id in hidden else user for user in users]
+
+
+def _presence(ctx: Ctx, sight: Sight, stored: datetime | None) -> UserPresence:
+    if sight.hidden:
+        return _offline(sight.user_id)
+    user_id = sight.user_id
     status = ctx.presence.status_of(user_id)
     if status == "online":
         last: datetime | None = ctx.clock.now()
+    elif sight.last_seen == "nobody":
+        last = None
     else:
         since = ctx.presence.since(user_id)
         last = datetime.fromtimestamp(since, UTC) if since is not None else stored
     return UserPresence(user_id=user_id, status=status, last_active_at=last)  # type: ignore[arg-type]
+
+
+def _offline(user_id: UserId) -> UserPresence:
+    return UserPresence(user_id=user_id, status="offline", last_active_at=None)
 
 
 async def type_in(ctx: Ctx, chat_id: ChatId, on: bool) -> None:
@@ -38,4 +67,5 @@ async def type_in(ctx: Ctx, chat_id: ChatId, on: bool) -> None:
         raise Forbidden("This chat is read-only")
     if on and seat.muted_until is not None and seat.muted_until > ctx.clock.now():
         raise Muted()
-    ctx.broker.typing(chat_id, ctx.actor.user_id, on)
+    hidden = await relations.hidden_from(ctx.db, ctx.actor.user_id) if on else frozenset()
+    ctx.broker.typing(chat_id, ctx.actor.user_id, on, hidden)

@@ -35,6 +35,7 @@ async def privacy(q: Queries, user_id: UserId) -> Privacy:
 
 async def save_privacy(
     tx: Tx,
+    ctx: Ctx,
     user_id: UserId,
     *,
     last_seen: Audience | None = None,
@@ -42,13 +43,17 @@ async def save_privacy(
     messages_from: Audience | None = None,
 ) -> Privacy:
     """Set what is given; how it is then."""
-    return await store.save_privacy(tx, user_id, last_seen, read_receipts, messages_from)
+    saved = await store.save_privacy(tx, user_id, last_seen, read_receipts, messages_from)
+    if last_seen == "nobody":
+        await store.feed_hidden(tx, [user_id])
+        tx.after_commit(ctx.broker.feed_changed)
+    return saved
 
 
 async def block(tx: Tx, ctx: Ctx, user_id: UserId, other: UserId) -> None:
     """From the commit on nothing passes between the two; twice is once. Raises UserNotFound."""
     if await store.insert_block(tx, user_id, other):
-        await store.feed_hidden(tx, user_id, other)
+        await store.feed_hidden(tx, [user_id, other])
         tx.after_commit(ctx.broker.feed_changed)
 
 

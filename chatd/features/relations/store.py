@@ -82,13 +82,9 @@ async def page_of_blocks(q: Queries, blocker_id: str, after: UserId | None, limi
     )
 
 
-async def feed_hidden(tx: Tx, one: str, other: str) -> None:
-    """Every node shall stop showing the two to each other."""
-    await tx.run(
-        "INSERT INTO node_feed (kind, user_ids) VALUES ('users.hidden', ARRAY[$1::uuid, $2::uuid])",
-        one,
-        other,
-    )
+async def feed_hidden(tx: Tx, user_ids: Sequence[str]) -> None:
+    """Every node shall stop showing the two to each other; of one alone, when they were last there."""
+    await tx.run("INSERT INTO node_feed (kind, user_ids) VALUES ('users.hidden', $1)", user_ids)
 
 
 async def blocked_with(q: Queries, user_id: str, others: Sequence[str] | None) -> list[UserId]:
@@ -162,7 +158,7 @@ async def shares_a_chat(q: Queries, one: str, other: str) -> bool:
 
 
 async def direct_is_closed(q: Queries, chat_id: str, sender_id: str) -> bool:
-    """Whether this is a direct chat whose other side wants nothing of the sender; append_messages asks alike."""
+    """Whether this is a direct chat whose other side wants nothing of the sender."""
     return await q.one(
         bool,
         """
