@@ -10,6 +10,9 @@ from chatd.features.accounts import api as accounts
 from chatd.features.accounts import jobs as accounts_jobs
 from chatd.features.chats import api as chats
 from chatd.features.chats import contract as chats_contract
+from chatd.features.conversations import api as conversations
+from chatd.features.conversations import contract as conversations_contract
+from chatd.features.conversations import jobs as conversations_jobs
 from chatd.features.gp import api as gp
 from chatd.features.gp import frames as gp_frames
 from chatd.features.gp import jobs as gp_jobs
@@ -19,11 +22,26 @@ from chatd.features.messages import contract as messages_contract
 from chatd.features.presence import api as presence
 from chatd.features.presence import contract as presence_contract
 from chatd.features.presence import jobs as presence_jobs
+from chatd.features.search import api as search
+from chatd.features.search import jobs as search_jobs
 from chatd.wire.frames import Event
 
-ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence, gp)
-_WITH_EVENTS: tuple[ModuleType, ...] = (chats_contract, messages_contract, presence_contract, gp_frames)
-_WITH_JOBS: tuple[ModuleType, ...] = (accounts_jobs, mail_jobs, presence_jobs, gp_jobs)
+ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence, conversations, gp, search)
+_WITH_EVENTS: tuple[ModuleType, ...] = (
+    chats_contract,
+    messages_contract,
+    presence_contract,
+    conversations_contract,
+    gp_frames,
+)
+_WITH_JOBS: tuple[ModuleType, ...] = (
+    accounts_jobs,
+    mail_jobs,
+    presence_jobs,
+    conversations_jobs,
+    gp_jobs,
+    search_jobs,
+)
 
 
 def _events(contract: ModuleType) -> list[type[msgspec.Struct]]:

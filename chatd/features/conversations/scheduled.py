@@ -1,0 +1,188 @@
+"""Messages to be sent later, each exactly once.
+
+Its id is the client_message_id that it is sent under, by the road of every other message: who sends it twice
+(after a crash between the send and the note of it) gets the first ack again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from chatd.core.context import Actor, Ctx, Tx
+from chatd.core.errors import AppError, Conflict, NotFound, Unavailable, ValidationFailed
+from chatd.core.ids import ChatId
+from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.features.chats import service as chats
+from chatd.features.chats.contract import TextContent
+from chatd.features.conversations import store
+from chatd.features.conversations.contract import (
+    DueRow,
+    ListScheduled,
+    PatchScheduled,
+    Scheduled,
+    ScheduledId,
+    ScheduledList,
+    ScheduledUpdated,
+    ScheduleMessage,
+)
+from chatd.features.messages import service as messages
+
+log = logging.getLogger("chatd.conversations")
+
+MAX_PENDING = 100
+FARTHEST = timedelta(days=366)
+#: After this many attempts that met an outage or a rate, some two days, it has failed.
+MAX_ATTEMPTS = 600
+LONGEST_WAIT_S = 300.0
+SEND_TIMEOUT_S = 10.0
+_content = msgspec.json.Decoder(TextContent).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt."""
+
+    row: DueRow
+    status: str
+    message_id: str | None = None
+    failure: str | None = None
+    due_at: datetime | None = None
+
+
+# -------------------------------------------------------------------------------------- in the actor's name
+
+
+async def schedule(ctx: Ctx, chat_id: ChatId, body: ScheduleMessage) -> Scheduled:
+    """Say it later. Raises ChatNotFound, ValidationFailed, Conflict past MAX_PENDING.
+
+    Whether one may speak in the chat is asked when it is sent.
+    """
+    me = ctx.actor.user_id
+    messages.require_sayable(body.content)
+    _require_future(ctx, body.send_at)
+    content = msgspec.json.encode(messages.tidy(body.content))
+    async with ctx.db.transaction() as tx:
+        await chats.require_seat(tx, chat_id, me)
+        await store.take_turn(tx, me)
+        if await store.count_pending(tx, me) >= MAX_PENDING:
+            raise Conflict(f"At most {MAX_PENDING} messages may wait for their time")
+        made = await store.insert_scheduled(
+            tx, ctx.ids.new("sch"), chat_id, me, content, body.reply_to, body.send_at
+        )
+        tx.after_commit(ctx.broker.to_users, [me], ScheduledUpdated(scheduled=made))
+    return made
+
+
+async def change(ctx: Ctx, scheduled_id: ScheduledId, body: PatchScheduled) -> Scheduled:
+    """Change what waits. Raises NotFound, Conflict (sent or failed), ValidationFailed."""
+    me = ctx.actor.user_id
+    content = None
+    if body.content is not None:
+        messages.require_sayable(body.content)
+        content = msgspec.json.encode(messages.tidy(body.content))
+    if body.send_at is not None:
+        _require_future(ctx, body.send_at)
+    async with ctx.db.transaction() as tx:
+        changed = await store.change_scheduled(tx, scheduled_id, me, content, body.send_at)
+        if changed is None:
+            raise await _gone(ctx, scheduled_id)
+        tx.after_commit(ctx.broker.to_users, [me], ScheduledUpdated(scheduled=changed))
+    return changed
+
+
+async def cancel(ctx: Ctx, scheduled_id: ScheduledId) -> None:
+    """Take it back, or forget one that failed. Raises NotFound, Conflict (sent)."""
+    me = ctx.actor.user_id
+    async with ctx.db.transaction() as tx:
+        gone = await store.delete_scheduled(tx, scheduled_id, me)
+        if gone is None:
+            raise await _gone(ctx, scheduled_id)
+        tx.after_commit(ctx.broker.to_users, [me], ScheduledUpdated(scheduled=gone, cancelled=True))
+
+
+async def page(ctx: Ctx, query: ListScheduled) -> ScheduledList:
+    """The actor's, by their time. Raises ValidationFailed for a cursor that is none."""
+    at, after = None, None
+    if query.cursor is not None:
+        at, after = decode_cursor(query.cursor, tuple[Annotated[datetime, Meta(tz=True)], ScheduledId])
+    rows = await store.page_of_scheduled(
+        ctx.db, ctx.actor.user_id, query.chat_id, query.status, at, after, query.limit + 1
+    )
+    more, rows = len(rows) > query.limit, rows[: query.limit]
+    return ScheduledList(
+        items=rows, next_cursor=encode_cursor(rows[-1].send_at, rows[-1].id) if more else None
+    )
+
+
+def _require_future(ctx: Ctx, send_at: datetime) -> None:
+    now = ctx.clock.now()
+    if not now < send_at <= now + FARTHEST:
+        raise ValidationFailed.at("$.send_at", "expected a time within the next year")
+
+
+async def _gone(ctx: Ctx, scheduled_id: ScheduledId) -> AppError:
+    if await store.find_scheduled(ctx.db, scheduled_id, ctx.actor.user_id) is None:
+        return NotFound("There is no such scheduled message of yours")
+    return Conflict("This message was sent, or could not be")
+
+
+# ---------------------------------------------------------------------------------------------- sending
+
+
+async def send_due(ctx: Ctx, limit: int) -> int:
+    """Send up to ``limit`` messages whose time has come; how many were tried.
+
+    The rows stay locked while they are sent: who cancels one meanwhile waits, and learns that it was sent.
+    """
+    async with ctx.db.transaction() as tx:
+        rows = await store.take_due(tx, ctx.clock.now(), limit)
+        if not rows:
+            return 0
+        outcomes = await asyncio.gather(*(_attempt(ctx, row) for row in rows))
+        done = await _note(tx, outcomes)
+        owners = {row.id: row.user_id for row in rows}
+        for scheduled in done:
+            if scheduled.status != "pending":
+                event = ScheduledUpdated(scheduled=scheduled)
+                tx.after_commit(ctx.broker.to_users, [owners[scheduled.id]], event)
+    return len(rows)
+
+
+async def _note(tx: Tx, outcomes: Sequence[Outcome]) -> list[Scheduled]:
+    return await store.finish(
+        tx,
+        [o.row.id for o in outcomes],
+        [o.status for o in outcomes],
+        [o.message_id for o in outcomes],
+        [o.failure for o in outcomes],
+        [o.due_at for o in outcomes],
+    )
+
+
+async def _attempt(ctx: Ctx, row: DueRow) -> Outcome:
+    if row.banned:
+        return Outcome(row, "failed", failure="banned")
+    as_sender = replace(ctx, actor=Actor(row.user_id), origin=row.id)
+    try:
+        async with asyncio.timeout(SEND_TIMEOUT_S):
+            stored = await messages.send(as_sender, row.chat_id, row.id, _content(row.content), row.reply_to)
+    except TimeoutError:
+        return _later(ctx, row, Unavailable())
+    except AppError as error:
+        return _later(ctx, row, error) if error.retryable else Outcome(row, "failed", failure=error.code)
+    return Outcome(row, "sent", message_id=stored.message_id)
+
+
+def _later(ctx: Ctx, row: DueRow, error: AppError) -> Outcome:
+    if row.attempts + 1 >= MAX_ATTEMPTS:
+        return Outcome(row, "failed", failure=error.code)
+    wait_s = min(LONGEST_WAIT_S, 2.0 ** min(row.attempts, 16))
+    wait_s = max(wait_s, (error.retry_after_ms or 0) / 1000)
+    log.info("%s is tried again in %.0f s: %s", row.id, wait_s, error.code)
+    return Outcome(row, "pending", due_at=ctx.clock.now() + timedelta(seconds=wait_s))
