@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from loadtest.audit import DURABLE
-from loadtest.chaos.records import Frame, Records, SocketRecord, Violation
+from loadtest.chaos.records import Records, SocketRecord, Violation
 
 
 def order(records: Records) -> Iterator[Violation]:
@@ -14,30 +14,21 @@ def order(records: Records) -> Iterator[Violation]:
 
 def _order(socket: SocketRecord) -> Iterator[Violation]:
     heads = {chat["chat_id"]: chat["head_seq"] for chat in socket.ready["chats"]}
-    last = {chat_id: socket.since.get(chat_id, head) for chat_id, head in heads.items()}
-    seen: dict[str, set[int]] = {}
+    begin = {chat_id: socket.since.get(chat_id, head) for chat_id, head in heads.items()}
+    last = dict(begin)
+    seen: set[tuple[str, int]] = set()
     for at, frame in socket.frames:
         chat_id = frame.get("chat_id", "")
         if frame["type"] == "chat.reset":
             last[chat_id] = frame["head_seq"]
         elif frame["type"] in DURABLE:
-            seqs = seen.setdefault(chat_id, set())
-            if found := _judge(frame, last.get(chat_id), seqs):
-                yield Violation(found, at, f"{_name(socket)} {chat_id}: {frame['seq']} after {last[chat_id]}")
-            seqs.add(frame["seq"])
-            last[chat_id] = max(frame["seq"], last.get(chat_id, 0))
-
-
-def _judge(frame: Frame, last: int | None, seen: set[int]) -> str | None:
-    seq = frame["seq"]
-    if last is not None and seq == last + 1:
-        return None
-    if seq in seen:
-        return "doubled"
-    if last is None or seq > last + 1:
-        return "lost"
-    # Before what it began with it is a repeat; after, it was overtaken.
-    return "disordered" if seen and seq > min(seen) else "doubled"
+            seq, before = frame["seq"], last.get(chat_id)
+            if before is None or seq != before + 1:
+                again = (chat_id, seq) in seen or seq <= begin.get(chat_id, 0)
+                kind = "doubled" if again else "lost" if before is None or seq > before else "disordered"
+                yield Violation(kind, at, f"{_name(socket)} {chat_id}: {seq} after {before}")
+            seen.add((chat_id, seq))
+            last[chat_id] = max(seq, before or 0)
 
 
 def ends(records: Records, heads: dict[str, int], members: dict[str, set[str]]) -> Iterator[Violation]:
