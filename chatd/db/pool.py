@@ -22,6 +22,7 @@ OUTAGES = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what a connection says that was killed under a statement
     asyncpg.PostgresConnectionError,
     asyncpg.exceptions.OperatorInterventionError,  # shutting down, starting up, killed by an admin
     asyncpg.InsufficientResourcesError,

@@ -249,9 +249,8 @@ async def test_nodes_that_touch_the_same_users_do_not_wait_for_each_other_for_ev
             for i in range(12)
         )
     )
-    assert (await service.get_profile(world.base, made[0].user_id)).last_active_at == at + timedelta(
-        seconds=11
-    )
+    user = made[0].user_id
+    assert (await service.get_profile(world.as_(user), user)).last_active_at == at + timedelta(seconds=11)
 
 
 async def test_accounts_in_bulk_are_live_and_have_no_password(world):
