@@ -75,6 +75,7 @@ class Node:
             tell=lambda message: self.broker.tell_nodes(message),
             tell_watchers=self._tell_watchers,
             link_is_well=lambda: not self.broker.degraded,
+            carried_until=lambda: self.broker.carried_until,
             wall=lambda: self.clock.now().timestamp(),
         )
         ctx_parts: dict[str, Any] = {
@@ -107,7 +108,7 @@ class Node:
             on_feed=self.feed.look,
             on_node=self.presence.heard,
             presence_version=lambda: self.presence.version,
-            on_up=lambda: None,
+            on_up=self.presence.ask_everybody,
         )
         self.ctx = Ctx(NOBODY, broker=self.broker, **ctx_parts)
         self.backend.use(self.ctx)

@@ -15,6 +15,7 @@ and counted, and found again by the roads above.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Protocol
 
@@ -52,6 +53,7 @@ class NodeSink(Sink, Protocol):
 class NodeBroker:
     """The broker of one node. ``open`` starts it, ``close`` ends it."""
 
+    REMEMBERED_BEATS = 100
     MISSED_BEATS = 3  # of our own: then the link stands but carries nothing
 
     def __init__(
@@ -93,6 +95,11 @@ class NodeBroker:
         self._starting: set[asyncio.Task[None]] = set()
         self._beats_sent = 0
         self._beat_heard = 0
+        self._beat_times: dict[int, float] = {}
+        self._settled_at = 0.0
+        #: Whatever the nodes said up to this time (monotonic) has been heard here: a beat of our own that was
+        #: sent then has come back, and Redis keeps the order.
+        self.carried_until = 0.0
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self.degraded = True
 
@@ -279,8 +286,7 @@ class NodeBroker:
     def _heard_node(self, said: envelope.NodeEnvelope) -> None:
         if said.origin == self.node_id:
             if isinstance(said, envelope.Beat):
-                self._beat_heard = said.count
-                self._set_degraded(False)
+                self._beat_came(said.count)
             return
         match said:
             case envelope.Poke():
@@ -293,8 +299,7 @@ class NodeBroker:
     async def _beat_forever(self) -> None:
         """The heartbeat tells others that we live and ourselves that the subscription does."""
         while True:
-            self._beats_sent += 1
-            self._tell_nodes(envelope.Beat(self.node_id, self._beats_sent, self._presence_version()))
+            self._beat()
             await asyncio.sleep(self._settings.redis.heartbeat_s)
             if self._beats_sent - self._beat_heard >= self.MISSED_BEATS:
                 self._set_degraded(True)
@@ -303,9 +308,25 @@ class NodeBroker:
                     self._beat_heard = self._beats_sent
                     self.link.reset()
 
-    def _link_up(self) -> None:
-        self._beat_heard = self._beats_sent
+    def _beat(self) -> None:
+        self._beats_sent += 1
+        self._beat_times[self._beats_sent] = time.monotonic()
+        if len(self._beat_times) > self.REMEMBERED_BEATS:
+            del self._beat_times[next(iter(self._beat_times))]
         self._tell_nodes(envelope.Beat(self.node_id, self._beats_sent, self._presence_version()))
+
+    def _beat_came(self, count: int) -> None:
+        self._beat_heard = count
+        self._set_degraded(False)
+        sent_at = self._beat_times.get(count, 0.0)
+        if sent_at >= self._settled_at:
+            self.carried_until = sent_at
+
+    def _link_up(self) -> None:
+        # The other nodes' links may take longer to mend than ours.
+        self._settled_at = time.monotonic() + self.MISSED_BEATS * self._settings.redis.heartbeat_s
+        self._beat()
+        self._beat_heard = self._beats_sent
         self.streams.sweep_soon()
         self._on_feed()
         self._on_link_up()

@@ -87,7 +87,7 @@ class PresenceFull(_Envelope, tag="f", array_like=True, frozen=True):
 
 
 class PresenceAsk(_Envelope, tag="a", array_like=True, frozen=True):
-    """On the nodes' channel: ``of``, say all your users again."""
+    """On the nodes' channel: ``of`` (or everybody, for "*"), say all your users again."""
 
     of: str
 

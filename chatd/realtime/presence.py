@@ -5,12 +5,15 @@ the full state once, then differences (as Phoenix does). Heartbeats carry the ve
 missed a difference sees it and asks for the full state again. Nothing is stored in Redis; a Redis that
 comes back empty costs nothing.
 
-A device that drops stays as a ghost for ``offline_grace_s``: a flap shorter than that is seen by nobody.
+A device that drops stays as a ghost for ``offline_grace_s``: a flap shorter than that is seen by nobody. It
+ends when it is also known that no other node has said meanwhile that the device is there, or
+``node_timeout_s`` later where Redis carries nothing that could tell.
 A node that falls silent is forgotten after ``node_timeout_s``; while our own link is down, nobody is.
 """
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +27,8 @@ ONLINE, AWAY, INVISIBLE, OFFLINE = "online", "away", "invisible", "offline"
 #: The most present of a user's devices speaks for the user.
 _RANK = {ONLINE: 3, AWAY: 2, INVISIBLE: 1}
 State = tuple[str, float]
+#: In place of a node's id, in a question to all of them.
+EVERYBODY = "*"
 
 
 @dataclass(slots=True)
@@ -57,11 +62,13 @@ class NodePresence:
         tell: Callable[[envelope.NodeEnvelope], None],
         tell_watchers: Callable[[Iterable[str], str, str, float | None, bool], None],
         link_is_well: Callable[[], bool],
+        carried_until: Callable[[], float] = lambda: math.inf,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._node_id = settings, node_id
         self._tell, self._tell_watchers, self._link_is_well = tell, tell_watchers, link_is_well
+        self._carried_until = carried_until
         self._monotonic, self._wall = monotonic, wall
         self._devices: dict[str, dict[str, str]] = {}
         self._ghosts: dict[str, tuple[str, float]] = {}  # connection -> (user, until), by time
@@ -73,6 +80,7 @@ class NodePresence:
         self._watchers: dict[str, dict[str, str]] = {}  # user -> connection -> the status it was shown
         self._watching: dict[str, list[str]] = {}  # connection -> users
         self._discreet: dict[str, set[str]] = {}  # user -> connections not to be told since when
+        self._telling = False
         self.version = 0
 
     # ---------------------------------------------------------------- local
@@ -234,6 +242,10 @@ class NodePresence:
         if isinstance(said, envelope.PresenceAsk):
             if said.of == self._node_id:
                 self._tell_all()
+            elif said.of == EVERYBODY and not self._telling:
+                # Many may ask at once, when Redis is back: one answer is heard by all of them.
+                self._telling = True
+                asyncio.get_running_loop().call_later(0.05, self._tell_all)
             return
         node = self._nodes.get(said.origin)
         if node is None:
@@ -276,7 +288,12 @@ class NodePresence:
             node.asked_at = now
             self._tell(envelope.PresenceAsk(self._node_id, origin))
 
+    def ask_everybody(self) -> None:
+        """What the other nodes have said may have been missed: let them say it again."""
+        self._tell(envelope.PresenceAsk(self._node_id, EVERYBODY))
+
     def _tell_all(self) -> None:
+        self._telling = False
         users = list(self._own.items())
         parts = [dict(users[i : i + self.PART]) for i in range(0, len(users), self.PART)] or [{}]
         for i, states in enumerate(parts):
@@ -307,9 +324,11 @@ class NodePresence:
     def tick(self) -> None:
         """What time has ended."""
         now = self._monotonic()
+        # The device may be back on another node, whose word may be on its way or have been lost with Redis.
+        heard = max(min(now, self._carried_until()), now - self._settings.node_timeout_s)
         due = []
         for connection_id, (user_id, until) in self._ghosts.items():
-            if until > now:
+            if until > heard:
                 break
             due.append((connection_id, user_id))
         for connection_id, user_id in due:

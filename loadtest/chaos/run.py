@@ -39,6 +39,11 @@ class Options:
         """presence.offline_grace_s of the nodes; a short run has less patience."""
         return 3.0 if self.brief else 10.0
 
+    @property
+    def node_timeout_s(self) -> float:
+        """presence.node_timeout_s, likewise."""
+        return 5.0 if self.brief else 15.0
+
 
 @dataclass
 class Verdict:
@@ -57,6 +62,7 @@ async def run(options: Options) -> Verdict:
     rng = random.Random(options.seed)
     settings = {
         "CHATD_PRESENCE_OFFLINE_GRACE_S": str(options.grace_s),
+        "CHATD_PRESENCE_NODE_TIMEOUT_S": str(options.node_timeout_s),
         # The path of the rates is part of what is checked, the rates are not.
         "CHATD_LIMITS_SENDS_PER_10S": "1000000",
         "CHATD_LIMITS_SENDS_BURST": "1000000",
@@ -184,7 +190,8 @@ async def _presence_at_rest(crowd: Crowd, options: Options) -> list[Violation]:
     wanted = {goes.account.user_id: "offline", hides.account.user_id: "offline", away.account.user_id: "away"}
     wanted |= {person.account.user_id: "online" for person in others}
     watchers = [device for person in others for device in person.devices]
-    deadline = time.monotonic() + options.grace_s + SLACK_S
+    # What a node said that was killed holds until that is noticed.
+    deadline = time.monotonic() + max(options.grace_s, options.node_timeout_s) + SLACK_S
     while wrong := _wrong(watchers, wanted):
         if time.monotonic() > deadline:
             break
@@ -217,7 +224,6 @@ def judge(records: Records, truth: Truth, options: Options) -> list[Violation]:
     heads = {chat_id: len(log) for chat_id, log in truth.log.items()}
     members = {chat_id: set(reads) for chat_id, reads in truth.reads.items()}
     away = [_window(s, 3.0) for s in records.strikes if "postgres" in s.name]
-    unheard = [_window(s, 3.0) for s in records.strikes if "redis" in s.name or "worker" in s.name]
     allowed = {name: fault.pause_s for name, fault in FAULTS.items()}
     return [
         *records.defects,
@@ -229,7 +235,7 @@ def judge(records: Records, truth: Truth, options: Options) -> list[Violation]:
         *history.deeds(records, truth),
         *states.equal(records, truth),
         *ephemeral.typing(records, SLACK_S),
-        *ephemeral.presence(records, options.grace_s, unheard),
+        *ephemeral.presence(records, options.grace_s),
         *outage.bounded(records, allowed, HEAL_S, SLACK_S),
     ]
 

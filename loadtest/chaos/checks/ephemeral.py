@@ -1,6 +1,6 @@
 """Typing and presence: what was shown, against what was (protocol.md, 5)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from loadtest.chaos.records import Records, SocketRecord, Violation
 
@@ -33,7 +33,7 @@ def typing(records: Records, slack_s: float) -> Iterator[Violation]:
                 yield Violation("typing", since, f"{socket.device} {chat_id}: {user_id} types for ever")
 
 
-def presence(records: Records, grace_s: float, excused: Sequence[tuple[float, float]]) -> Iterator[Violation]:
+def presence(records: Records, grace_s: float) -> Iterator[Violation]:
     """Nobody was shown offline who had a socket at any time in the grace before, and did not hide.
 
     People whose sockets may stall are not judged, nor what was shown to them.
@@ -56,7 +56,6 @@ def presence(records: Records, grace_s: float, excused: Sequence[tuple[float, fl
                 # What the server saw before it wrote this; a socket's last moments are its own affair.
                 begin, end = at - grace_s + 0.5, at - 0.5
                 was = any(s.opened_at < end and (s.closed_at or at) > begin for s in sockets)
-                excuse = any(a < at and begin < b for a, b in excused)
-                if was and not excuse:
+                if was:
                     what = f"{socket.device} saw {user['user_id']} go offline, who was there"
                     yield Violation("presence", at, what)
