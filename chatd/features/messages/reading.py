@@ -4,7 +4,7 @@ Replay merges the two log tables by seq and shows each message as it is now: who
 edited again, or a message that was deleted since, sees the last word at every place it appears.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from chatd.core.context import Addressed, Ctx, Database, Queries
@@ -31,6 +31,7 @@ from chatd.wire import codec
 #: A watermark and a message travel apart: marks this much older than the last event seen are sent again.
 MARK_SLACK_S = 60.0
 READ_BY_SHOWN = 100
+_NO_END = 2**63 - 1
 
 
 # ---------------------------------------------------------------------------------------------- history
@@ -211,17 +212,20 @@ async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[Want, list[sto
     return {want: by_chat.get(want.chat_id, []) for want in ordered}
 
 
-def _mark_frames(mark: store.Watermark, *, received: bool, after: int = -1) -> list[Addressed]:
+def _mark_frames(
+    mark: store.Watermark, *, received: bool, after: int = -1, upto: int = _NO_END
+) -> list[Addressed]:
+    """The frames of a member's marks, of those whose versions lie behind ``after`` and not past ``upto``."""
     frames = []
     hidden_from = frozenset(mark.hidden_from)
-    if mark.read_message_id is not None and mark.read_at is not None and mark.read_version > after:
+    if mark.read_message_id is not None and mark.read_at is not None and after < mark.read_version <= upto:
         shown = read_frame(mark.chat_id, mark.user_id, mark.read_message_id, mark.read_seq, mark.read_at)
         frames.append(concealed(shown, mark.user_id, hidden_from, mark.read_receipts))
     if (
         received
         and mark.received_message_id is not None
         and mark.received_at is not None
-        and mark.received_version > after
+        and after < mark.received_version <= upto
         # What was read was received: said by itself only where the reading does not say it.
         and (mark.received_seq > mark.read_seq or not mark.read_receipts)
     ):
@@ -279,7 +283,7 @@ class PostgresLog:
             want.chat_id: found for want, found in (await _events(self._db, wants, self.PORTION)).items()
         }
         behind = [w for w in wanted if w.chat_id in heads and heads[w.chat_id].receipt_seq > w.receipt_seq]
-        marks = await self._marks(behind)
+        marks = await self._marks(behind, {head.chat_id: head.receipt_seq for head in heads.values()})
         found = []
         for w in wanted:
             if w.chat_id in heads:
@@ -288,13 +292,15 @@ class PostgresLog:
                 found.append(Found(w.chat_id, w.seq + 1, frames, version, marks.get(w.chat_id, [])))
         return found
 
-    async def _marks(self, behind: Sequence[Missing]) -> dict[str, list[Addressed]]:
+    async def _marks(self, behind: Sequence[Missing], upto: Mapping[str, int]) -> dict[str, list[Addressed]]:
         if not behind:
             return {}
         since = {w.chat_id: w.receipt_seq for w in behind}
         frames: dict[str, list[Addressed]] = {}
         for mark in await store.marks_after(self._db, list(since), list(since.values())):
+            # What moved past the head while this was read comes under its own version. Here it would come
+            # before older ones, and a watermark never moves back.
             frames.setdefault(mark.chat_id, []).extend(
-                _mark_frames(mark, received=True, after=since[mark.chat_id])
+                _mark_frames(mark, received=True, after=since[mark.chat_id], upto=upto[mark.chat_id])
             )
         return frames
