@@ -16,6 +16,7 @@ _UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 _CHAT = re.compile(r"(?:/api)?/chats/([^/]+)")
 _CHAT_ID = re.compile(str(id_meta("cht").pattern))
 _MAX_HEAD = 16_384
+_UNSENT_BYTES = 131_072
 
 
 #: Makes the protocol of a REST connection, which asks back before each later request whether it is ours.
@@ -130,6 +131,9 @@ class Listener:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            # The kernel takes up to net.ipv4.tcp_wmem (4 MB) for a reader that does not read, where our own
+            # marks do not see it. Accepted sockets inherit this bound on what is not sent yet.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
             listening.bind((host, port))
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: FirstRequest(self._edge, self._http),
