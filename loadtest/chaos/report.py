@@ -38,12 +38,16 @@ def _summary(verdict: Verdict) -> str:
     acked = sum(send.acked_at is not None for send in records.sends.values())
     deliveries = len(outage.delivery_times(records))
     kinds = Counter(violation.kind for violation in verdict.violations)
+    frames = Counter(frame["type"] for socket in records.sockets for _, frame in socket.frames)
+    again = sum(frame.get("duplicate", False) for s in records.sockets for _, frame in s.of_type("ack"))
+    codes = ", ".join(f"{code} {n}x" for code, n in sorted(verdict.closes.items()))
     broken = ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()) or "nothing broken"
     return (
         f"seed {verdict.options.seed}, {verdict.took_s:.0f} s: "
         f"{acked} of {len(records.sends)} messages acked, "
         f"{len(records.deeds)} edits, deletes, reactions and reads, {len(records.sockets)} sockets, "
-        f"{deliveries} deliveries; {broken}"
+        f"{deliveries} deliveries, {again} repeated acks, {frames['chat.reset']} resets, "
+        f"closed with {codes or 'nothing'}; {broken}"
     )
 
 

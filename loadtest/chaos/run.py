@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ class Verdict:
     records: Records
     violations: list[Violation]
     took_s: float
+    closes: Counter[int]
+    """How often a socket ended with which code."""
 
 
 async def run(options: Options) -> Verdict:
@@ -81,7 +84,8 @@ async def run(options: Options) -> Verdict:
         await asyncio.gather(*(person.close() for person in crowd.people))
         records.defects += [Violation("defect", 0.0, complaint) for complaint in made.complaints()]
     violations += judge(records, found, options)
-    return Verdict(options, records, violations, time.monotonic() - began)
+    closes = sum((device.closes for person in crowd.people for device in person.devices), Counter())
+    return Verdict(options, records, violations, time.monotonic() - began, closes)
 
 
 async def _populate(crowd: Crowd, api: Api, options: Options) -> None:
