@@ -163,7 +163,8 @@ CREATE TABLE node_feed (
     id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     txid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
     kind        text NOT NULL CHECK (kind IN (
-        'chat.joined', 'chat.left', 'chat.updated', 'session.ended', 'user.banned', 'users.hidden')),
+        'chat.joined', 'chat.left', 'chat.updated', 'session.ended', 'user.banned', 'users.hidden',
+        'node.drain')),
     chat_id     uuid,
     user_ids    uuid[] NOT NULL DEFAULT '{}',
     session_id  uuid,
@@ -1145,4 +1146,6 @@ CREATE INDEX gp_watches_until ON gp_watches (until);
 CREATE INDEX users_last_active ON users (last_active_at);
 CREATE INDEX chat_messages_flagged ON chat_messages (chat_id) WHERE moderation_status <> 'visible';
 
-INSERT INTO schema_version (version) VALUES (6);
+CREATE INDEX users_admins ON users (id) WHERE 'admin' = ANY (roles);
+
+INSERT INTO schema_version (version) VALUES (7);

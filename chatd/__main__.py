@@ -1,4 +1,4 @@
-"""The command line: serve, seed, token, schema, contract."""
+"""The command line: serve, seed, token, admin, schema, contract."""
 
 import argparse
 import asyncio
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from chatd import __version__
 from chatd.core.errors import AppError
-from chatd.core.ids import UserId
+from chatd.core.ids import ChatId, SessionId, UserId
 from chatd.core.settings import Settings, SettingsError, load, override
 from chatd.db import migrations
 from chatd.embedded import Embedded, EmbeddedError
@@ -27,6 +27,8 @@ examples:
   CHATD_POSTGRES_URL=postgresql://… CHATD_REDIS_URL=redis://… chatd serve
   chatd seed --users 100 --chats 20 --members 5 --out users.json
   chatd token usr_01h455vb4pex5vsknk084sn02q --ttl 3600
+  chatd admin roles usr_01h455vb4pex5vsknk084sn02q moderator
+  chatd admin ban usr_01h455vb4pex5vsknk084sn02q --for 86400 --reason spam
   chatd schema check
 
 Settings come from config.toml (--config, CHATD_CONFIG, or the one in this directory), then from the
@@ -80,6 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("user_id", type=_user_id, metavar="USER_ID", help="usr_…")
     token.add_argument("--ttl", type=_positive, metavar="SECONDS", help="how long it is good (default: 900)")
 
+    _admin_parser(commands)
+
     schema = _command(commands, "schema", _schema, "look at or upgrade the tables of the database")
     schema.add_argument(
         "action",
@@ -97,6 +101,38 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int],
     command.add_argument("--config", type=Path, metavar="PATH", help="settings (default: ./config.toml)")
     command.set_defaults(command=run)
     return command
+
+
+def _admin_parser(commands: Any) -> None:
+    admin = commands.add_parser("admin", help="bans, roles, sessions, chats' heads, draining")
+    actions = admin.add_subparsers(title="actions", required=True, metavar="ACTION")
+
+    def action(name: str, what: str, *, user: bool = True) -> Any:
+        parser = _command(actions, name, _admin, what)
+        parser.set_defaults(action=name)
+        if user:
+            parser.add_argument("user_id", type=_user_id, metavar="USER_ID", help="usr_…")
+        return parser
+
+    action("show", "show an account")
+    ban = action("ban", "ban a user: sessions end, sockets close within 2 s")
+    ban.add_argument("--for", dest="for_s", type=_positive, metavar="SECONDS", help="(default: for ever)")
+    ban.add_argument("--reason", default="banned", help="for the audit log")
+    action("unban", "let a banned user in again")
+    roles = action("roles", "set a user's global roles; who loses one is logged out")
+    roles.add_argument("roles", nargs="*", choices=("user", "moderator", "organizer", "admin"), default=[])
+    action("sessions", "show where a user is logged in")
+    logout = action("logout", "log a user out, everywhere or from one session")
+    logout.add_argument(
+        "--session", dest="session_id", type=_id_of(SessionId), metavar="SESSION_ID", help="ses_…"
+    )
+    heads = action("heads", "show where chats' logs stand", user=False)
+    which = heads.add_mutually_exclusive_group(required=True)
+    which.add_argument(
+        "--user", dest="user_id", type=_user_id, metavar="USER_ID", help="of this user's chats"
+    )
+    which.add_argument("--chat", dest="chat_id", type=_id_of(ChatId), metavar="CHAT_ID", help="of this chat")
+    action("drain", "replace all workers one by one, without losing a message", user=False)
 
 
 def _count(text: str) -> int:
@@ -118,6 +154,16 @@ def _user_id(text: str) -> str:
         return msgspec.convert(text, UserId)
     except msgspec.ValidationError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a user id (usr_ and 26 characters)") from None
+
+
+def _id_of(kind: Any) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        try:
+            return str(msgspec.convert(text, kind))
+        except msgspec.ValidationError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not an id of the right kind") from None
+
+    return parse
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -171,6 +217,17 @@ def _token(options: argparse.Namespace) -> int:
     with _database(_development(_settings(options))) as settings:
         ttl = options.ttl or settings.auth.access_ttl_s
         print(asyncio.run(seed.token(settings, options.user_id, ttl)))
+    return 0
+
+
+def _admin(options: argparse.Namespace) -> int:
+    from chatd import administer
+
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    fields = administer.Wish.__dataclass_fields__
+    wish = administer.Wish(**{name: value for name, value in given.items() if name in fields})
+    with _database(_settings(options)) as settings:
+        asyncio.run(administer.run(settings, wish))
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -21,6 +22,8 @@ from chatd.db import migrations
 from chatd.db.group_commit import GroupCommit
 from chatd.db.pool import Db
 from chatd.features.messages.reading import PostgresLog
+from chatd.features.moderation import service as moderation
+from chatd.features.moderation.screen import FilterScreen
 from chatd.gateway.edge import Edge
 from chatd.gateway.feed import FeedReader
 from chatd.gateway.server import Listener
@@ -86,6 +89,7 @@ class Node:
             "clock": self.clock,
             "ids": self.ids,
             "settings": settings,
+            "screen": FilterScreen(scans=bool(settings.moderation.classifier_url)),
         }
         # The backend needs a Ctx, the broker the edge's hub, the Ctx the broker: so the broker comes last.
         self.backend = RoomsBackend(Ctx(NOBODY, broker=None, **ctx_parts))  # type: ignore[arg-type]
@@ -134,6 +138,7 @@ class Node:
     async def open(self, host: str, port: int) -> None:
         """Connect, start the tasks, listen. Raises StoreUnavailable, OSError."""
         await self.db.open()
+        await moderation.prepare(self.ctx)
         await self.feed.start()
         await self.broker.open()
         app = build(
@@ -217,6 +222,13 @@ class Node:
         await self.db.close()
 
 
+def _pass_on_drain(row: node_feed.Row) -> None:
+    """The supervisor rolls on SIGHUP: a new worker is ready before an old one sends its sockets elsewhere."""
+    if row.kind == "node.drain":
+        log.info("an admin asked for new workers")
+        os.kill(os.getppid(), signal.SIGHUP)
+
+
 async def run_worker(settings: Settings, *, worker: int, port: int, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain. Raises what keeps it from starting, or what ended it."""
     logs.setup(settings.log, worker=str(worker))
@@ -225,6 +237,8 @@ async def run_worker(settings: Settings, *, worker: int, port: int, ready: Calla
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     node = Node(settings)
+    if worker == 0:  # one word to the supervisor is enough
+        node.feed.listen(_pass_on_drain)
     await node.open(settings.server.host, port)
     ready()
     stopping = asyncio.create_task(stop.wait(), name="stop signal")

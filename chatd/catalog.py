@@ -8,6 +8,7 @@ import msgspec
 from chatd.core.declarations import Command, Job, Route
 from chatd.features.accounts import api as accounts
 from chatd.features.accounts import jobs as accounts_jobs
+from chatd.features.admin import api as admin
 from chatd.features.chats import api as chats
 from chatd.features.chats import contract as chats_contract
 from chatd.features.conversations import api as conversations
@@ -26,7 +27,7 @@ from chatd.features.search import api as search
 from chatd.features.search import jobs as search_jobs
 from chatd.wire.frames import Event
 
-ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence, conversations, gp, search)
+ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence, conversations, gp, search, admin)
 _WITH_EVENTS: tuple[ModuleType, ...] = (
     chats_contract,
     messages_contract,

@@ -53,3 +53,8 @@ async def prune(q: Queries, older_than_s: float) -> int:
     return await q.run(
         "DELETE FROM node_feed WHERE at < clock_timestamp() - make_interval(secs => $1)", older_than_s
     )
+
+
+async def drain(q: Queries) -> None:
+    """Ask every supervisor to replace its workers, one by one, each by one that is ready first."""
+    await q.run("INSERT INTO node_feed (kind) VALUES ('node.drain')")

@@ -225,6 +225,23 @@ class Standing(msgspec.Struct, frozen=True):
     banned: bool
 
 
+class AccountState(msgspec.Struct, frozen=True):
+    """An account as admins see it: ``banned_at`` is null for who is not banned now, ``banned_until`` is null
+    with it for ever; ``sessions`` counts those that are open.
+    """
+
+    id: UserId
+    email: str
+    email_verified: bool
+    display_name: str
+    roles: list[str]
+    banned_at: datetime | None
+    banned_until: datetime | None
+    created_at: datetime
+    last_active_at: datetime | None
+    sessions: int
+
+
 class BannedUser(msgspec.Struct, frozen=True):
     """Who is banned from the server; ``banned_until`` is null for ever."""
 

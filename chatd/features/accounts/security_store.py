@@ -6,12 +6,13 @@ from chatd.core.context import Queries
 from chatd.features.accounts.contract import NewLogin, Proof, Session
 
 
-async def sessions_of(db: Queries, user_id: str, current: str, now: datetime) -> list[Session]:
+async def sessions_of(db: Queries, user_id: str, current: str | None, now: datetime) -> list[Session]:
     """Those that are open, last used first."""
     return await db.rows(
         Session,
         """
-        SELECT id, device_name, device_platform, address, created_at, last_used_at, expires_at, id = $2
+        SELECT id, device_name, device_platform, address, created_at, last_used_at, expires_at,
+               coalesce(id = $2, false)
         FROM sessions
         WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $3
         ORDER BY last_used_at DESC, id DESC

@@ -41,6 +41,7 @@ from chatd.features.accounts.contract import (
     SignedIn,
     Tokens,
 )
+from chatd.features.accounts.roles import account, end_session_of, lock_admins, sessions_of, set_roles
 from chatd.features.accounts.security import take_new_logins
 from chatd.features.accounts.sessions import (
     logout,
@@ -53,14 +54,17 @@ from chatd.features.accounts.sessions import (
 from chatd.features.relations import service as relations
 
 __all__ = [
+    "account",
     "ban",
     "banned",
     "count_active",
     "create_many",
+    "end_session_of",
     "end_sessions",
     "get_cards",
     "get_profile",
     "last_active",
+    "lock_admins",
     "lock_standings",
     "login",
     "login_oidc",
@@ -73,6 +77,8 @@ __all__ = [
     "require_live_session",
     "session_refusal",
     "session_states",
+    "sessions_of",
+    "set_roles",
     "standing",
     "take_new_logins",
     "touch_last_active",

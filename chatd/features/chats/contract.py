@@ -339,3 +339,18 @@ class ListRequests(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     cursor: Annotated[str, Meta(max_length=512)] | None = None
+
+
+class LogHead(msgspec.Struct, frozen=True):
+    """Where a chat's log stands, as admins see it. ``receipt_seq`` is the version of the watermarks."""
+
+    id: ChatId
+    type: ChatType
+    title: str | None
+    member_count: int
+    head_seq: int
+    receipt_seq: int
+    message_count: int
+    read_only: bool
+    created_at: datetime
+    last_event_at: datetime

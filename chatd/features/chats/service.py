@@ -31,6 +31,7 @@ from chatd.features.chats.contract import (
     SystemContent,
 )
 from chatd.features.chats.directs import accept, decline, open_direct
+from chatd.features.chats.heads import head, heads_of
 from chatd.features.chats.rows import Locked
 from chatd.features.chats.settings import change_settings, settings_of, show_settings
 from chatd.features.chats.views import (
@@ -63,6 +64,8 @@ __all__ = (
     "detail",
     "erase",
     "expel",
+    "head",
+    "heads_of",
     "invite",
     "leave",
     "lift_ban",
