@@ -119,6 +119,13 @@ class Crowd:
         default_factory=lambda: defaultdict(lambda: deque(maxlen=150))
     )
     people: list["Person"] = field(default_factory=list)
+    #: They say nothing, and are let into a chat and out again all the time.
+    guests: list["Person"] = field(default_factory=list)
+
+    @property
+    def devices(self) -> list[Device]:
+        """Everybody's."""
+        return [device for person in (*self.people, *self.guests) for device in person.devices]
 
 
 class Person:
@@ -173,6 +180,27 @@ class Person:
         task = asyncio.ensure_future(self._safely(act))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+
+    async def host(self, guest: "Person", chat_id: str) -> None:
+        """Let a guest in and out of a chat of mine until cancelled."""
+        inside = False
+        while True:
+            await asyncio.sleep(self.rng.uniform(0.3, 4.0))
+            try:
+                await (self.turn_out(guest, chat_id) if inside else self.let_in(guest, chat_id))
+                inside = not inside
+            except ChatdError:
+                continue  # who knows; to do it again changes nothing
+
+    async def let_in(self, guest: "Person", chat_id: str) -> None:
+        await self.call("POST", f"/chats/{chat_id}/members", {"user_ids": [guest.account.user_id]})
+
+    async def turn_out(self, guest: "Person", chat_id: str) -> None:
+        try:
+            await self.call("DELETE", f"/chats/{chat_id}/members/{guest.account.user_id}")
+        except Refused as error:
+            if _may_pass(error):
+                raise
 
     async def settle(self, timeout_s: float) -> int:
         """Wait for what is under way; how much of it did not end."""

@@ -16,6 +16,7 @@ from loadtest.chaos.records import Records, Strike, Truth, Violation
 from loadtest.chaos.world import World, world
 from loadtest.rest import Api, ChatdError
 
+GUESTS = 2
 #: How long after its end a fault may still be felt.
 HEAL_S = 20.0
 #: What this machine may lose us on its own, beyond what we notice ourselves.
@@ -80,11 +81,11 @@ async def run(options: Options) -> Verdict:
         await _populate(crowd, api, options)
         await _strike(made, crowd, options)
         violations = await _rest(crowd, options)
-        found = await truths.fetch(crowd.people, made.services.postgres.url)
-        await asyncio.gather(*(person.close() for person in crowd.people))
+        found = await truths.fetch([*crowd.people, *crowd.guests], made.services.postgres.url)
+        await asyncio.gather(*(person.close() for person in (*crowd.people, *crowd.guests)))
         records.defects += [Violation("defect", 0.0, complaint) for complaint in made.complaints()]
     violations += judge(records, found, options)
-    closes = sum((device.closes for person in crowd.people for device in person.devices), Counter())
+    closes = sum((device.closes for device in crowd.devices), Counter())
     return Verdict(options, records, violations, time.monotonic() - began, closes)
 
 
@@ -92,7 +93,7 @@ async def _populate(crowd: Crowd, api: Api, options: Options) -> None:
     """People, a chat of all, some of a few, and their devices: of the first half near ones alone."""
     rng = crowd.rng
     accounts = []
-    for index in range(options.people):
+    for index in range(options.people + GUESTS):
         email = f"person{index}@example.com"
         await api.register(email, "a password for everybody", f"Person {index}")
         accounts.append(await api.login(email, "a password for everybody"))
@@ -104,8 +105,12 @@ async def _populate(crowd: Crowd, api: Api, options: Options) -> None:
         chat_id = await api.create_group(accounts[group[0]], ids[1:], f"Group {number}")
         for index in group:
             chats[index].append(chat_id)
-    everybody = [account.user_id for account in accounts]
-    for index, account in enumerate(accounts):
+    everybody = [account.user_id for account in accounts[: options.people]]
+    for index, account in enumerate(accounts[options.people :]):
+        guest = Person(crowd, account, f"g{index}", [], 0.0)
+        crowd.guests.append(guest)
+        await guest.equip(2, 0, [])
+    for index, account in enumerate(accounts[: options.people]):
         person = Person(crowd, account, f"p{index}", chats[index], options.per_s)
         crowd.people.append(person)
         far = index >= options.people // 2
@@ -116,6 +121,8 @@ async def _strike(made: World, crowd: Crowd, options: Options) -> None:
     """Faults while people talk, one at a time, each after the last one has healed."""
     stage = Stage(made, crowd, crowd.rng, hurry=options.brief)
     lives = [asyncio.create_task(person.live(), name=person.name) for person in crowd.people]
+    host = crowd.people[0]
+    lives += [asyncio.create_task(host.host(guest, host.chats[0])) for guest in crowd.guests]
     try:
         await asyncio.sleep(1.0)
         end = time.monotonic() + options.minutes * 60
@@ -143,8 +150,7 @@ async def _one(stage: Stage, name: str) -> None:
     await FAULTS[name].strike(stage)
     strike.undone = time.monotonic()
     while time.monotonic() < strike.undone + 2 * HEAL_S:
-        synced = all(device.synced for person in stage.crowd.people for device in person.devices)
-        if synced and await stage.world.well():
+        if all(device.synced for device in stage.crowd.devices) and await stage.world.well():
             strike.healed = time.monotonic()
             return
         await asyncio.sleep(0.1)
@@ -156,12 +162,13 @@ async def _rest(crowd: Crowd, options: Options) -> list[Violation]:
     for person in crowd.people:
         if late := await person.settle(60.0):
             found.append(Violation("outage", time.monotonic(), f"{person.name}: {late} things never ended"))
-    devices = [device for person in crowd.people for device in person.devices]
-    for device in devices:
+    for device in crowd.devices:
         try:
             await device.opened(30.0)
         except ChatdError as error:
             return [*found, Violation("outage", time.monotonic(), f"{device.name} has no socket: {error}")]
+    for guest in crowd.guests:
+        await crowd.people[0].let_in(guest, crowd.people[0].chats[0])
     for chat_id in {chat_id for person in crowd.people for chat_id in person.chats}:
         person = next(p for p in crowd.people if chat_id in p.chats)
         last = await person.say(chat_id, "the last word")

@@ -21,6 +21,11 @@ def _order(socket: SocketRecord) -> Iterator[Violation]:
         chat_id = frame.get("chat_id", "")
         if frame["type"] == "chat.reset":
             last[chat_id] = frame["head_seq"]
+        elif frame["type"] == "chat.joined":
+            last[frame["chat"]["id"]] = begin[frame["chat"]["id"]] = frame["chat"]["head_seq"]
+            seen = {(other, seq) for other, seq in seen if other != frame["chat"]["id"]}
+        elif frame["type"] == "chat.left":
+            last.pop(chat_id, None)  # nothing of it may come any more
         elif frame["type"] in DURABLE:
             seq, before = frame["seq"], last.get(chat_id)
             if before is None or seq != before + 1:
@@ -37,11 +42,14 @@ def ends(records: Records, heads: dict[str, int], members: dict[str, set[str]]) 
         socket = sockets[-1]
         if socket.closed_at is not None:
             continue
-        last = {chat["chat_id"]: chat["head_seq"] for chat in socket.ready["chats"]} | {
-            frame["chat_id"]: frame["seq"] if frame["type"] in DURABLE else frame["head_seq"]
-            for _, frame in socket.frames
-            if frame["type"] in DURABLE or frame["type"] == "chat.reset"
-        }
+        last = {chat["chat_id"]: chat["head_seq"] for chat in socket.ready["chats"]}
+        for _, frame in socket.frames:
+            if frame["type"] in DURABLE:
+                last[frame["chat_id"]] = frame["seq"]
+            elif frame["type"] == "chat.reset":
+                last[frame["chat_id"]] = frame["head_seq"]
+            elif frame["type"] == "chat.joined":
+                last[frame["chat"]["id"]] = frame["chat"]["head_seq"]
         for chat_id, head in heads.items():
             if socket.user_id in members[chat_id] and last.get(chat_id, 0) < head:
                 at = socket.frames[-1][0] if socket.frames else socket.opened_at
@@ -61,11 +69,15 @@ def live(records: Records, within_s: float, excused: Iterable[tuple[float, float
         if send.acked_at is not None
     }
     for socket in records.sockets:
-        if socket.proxied:
+        if socket.proxied or socket.synced_at is None:
             continue
-        for at, frame in socket.of_type("message.new"):
+        here: dict[str, float] = {}
+        for at, frame in socket.of_type("message.new", "chat.joined"):
+            if frame["type"] == "chat.joined":
+                here[frame["chat"]["id"]] = at
+                continue
             since = acked.get((frame["chat_id"], frame["seq"]))
-            if since is None or socket.synced_at is None or since < socket.synced_at:
+            if since is None or since < here.get(frame["chat_id"], socket.synced_at):
                 continue
             late = at - since - records.stalled_s(since, at)
             if late > within_s and not any(begin < at and since < end for begin, end in windows):
