@@ -14,12 +14,17 @@ from chatd.features.chats import contract as chats_contract
 from chatd.features.conversations import api as conversations
 from chatd.features.conversations import contract as conversations_contract
 from chatd.features.conversations import jobs as conversations_jobs
+from chatd.features.devices import api as devices
+from chatd.features.devices import jobs as devices_jobs
 from chatd.features.gp import api as gp
 from chatd.features.gp import frames as gp_frames
 from chatd.features.gp import jobs as gp_jobs
 from chatd.features.mail import jobs as mail_jobs
 from chatd.features.messages import api as messages
 from chatd.features.messages import contract as messages_contract
+from chatd.features.notifications import api as notifications
+from chatd.features.notifications import contract as notifications_contract
+from chatd.features.notifications import jobs as notifications_jobs
 from chatd.features.presence import api as presence
 from chatd.features.presence import contract as presence_contract
 from chatd.features.presence import jobs as presence_jobs
@@ -27,12 +32,24 @@ from chatd.features.search import api as search
 from chatd.features.search import jobs as search_jobs
 from chatd.wire.frames import Event
 
-ROOMS: tuple[ModuleType, ...] = (accounts, chats, messages, presence, conversations, gp, search, admin)
+ROOMS: tuple[ModuleType, ...] = (
+    accounts,
+    chats,
+    messages,
+    presence,
+    conversations,
+    devices,
+    notifications,
+    gp,
+    search,
+    admin,
+)
 _WITH_EVENTS: tuple[ModuleType, ...] = (
     chats_contract,
     messages_contract,
     presence_contract,
     conversations_contract,
+    notifications_contract,
     gp_frames,
 )
 _WITH_JOBS: tuple[ModuleType, ...] = (
@@ -40,6 +57,8 @@ _WITH_JOBS: tuple[ModuleType, ...] = (
     mail_jobs,
     presence_jobs,
     conversations_jobs,
+    devices_jobs,
+    notifications_jobs,
     gp_jobs,
     search_jobs,
 )

@@ -127,6 +127,10 @@ class PresenceView(Protocol):
         """online · away · offline, over all nodes; ``invisible`` is offline."""
         ...
 
+    def has_socket(self, user_id: str) -> bool:
+        """Whether a device of the user has a socket on any node; invisible ones too."""
+        ...
+
     def since(self, user_id: str) -> float | None:
         """When that began, as a Unix time; None where only PostgreSQL may know (accounts.last_active)."""
         ...

@@ -163,6 +163,10 @@ class NodePresence:
         state = self.state_of(user_id)
         return OFFLINE if state is None else state[0]
 
+    def has_socket(self, user_id: str) -> bool:
+        """Whether a device of the user has a socket on any node, or had one a flap ago; invisible ones too."""
+        return user_id in self._own or any(user_id in node.states for node in self._nodes.values())
+
     def since(self, user_id: str) -> float | None:
         """When the present state began (Unix time); None where only PostgreSQL may know."""
         state = self.state_of(user_id)

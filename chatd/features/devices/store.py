@@ -1,0 +1,373 @@
+"""SQL of devices: one function, one statement.
+
+The two big statements read what other rooms write (receipts, wishes, blocks, bans): what may be pushed is
+a question about all of them at one moment.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, time
+
+from chatd.core.context import Queries
+from chatd.features.devices.contract import Claimed, Device, Due, NotificationSettings
+
+# ------------------------------------------------------------------------------------------------ devices
+
+
+async def save_device(
+    db: Queries,
+    device_id: str,
+    user_id: str,
+    session_id: str,
+    provider: str,
+    token: str,
+    token_hash: bytes,
+    p256dh: bytes | None,
+    auth: bytes | None,
+    name: str | None,
+    now: datetime,
+) -> Device | None:
+    """A new device, or the user's own one anew; None where the token is another account's."""
+    return await db.maybe(
+        Device,
+        """
+        INSERT INTO push_devices AS d (id, user_id, session_id, provider, token, token_hash, p256dh, auth,
+                                       name, created_at, registered_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+        ON CONFLICT (provider, token_hash) DO UPDATE SET
+            session_id = excluded.session_id, p256dh = excluded.p256dh, auth = excluded.auth,
+            name = excluded.name, registered_at = excluded.registered_at
+        WHERE d.user_id = excluded.user_id
+        RETURNING id, provider, name, created_at, registered_at
+        """,
+        device_id,
+        user_id,
+        session_id,
+        provider,
+        token,
+        token_hash,
+        p256dh,
+        auth,
+        name,
+        now,
+    )
+
+
+async def drop_foreign(db: Queries, provider: str, token_hash: bytes, user_id: str) -> int:
+    """The device where it is another account's, with all that waits for it there."""
+    return await db.run(
+        "DELETE FROM push_devices WHERE provider = $1 AND token_hash = $2 AND user_id <> $3",
+        provider,
+        token_hash,
+        user_id,
+    )
+
+
+async def drop_oldest(db: Queries, user_id: str, keep: int) -> int:
+    return await db.run(
+        """
+        DELETE FROM push_devices WHERE id IN (
+            SELECT id FROM push_devices WHERE user_id = $1 ORDER BY registered_at DESC, id DESC OFFSET $2
+        )
+        """,
+        user_id,
+        keep,
+    )
+
+
+async def devices_of(db: Queries, user_id: str) -> list[Device]:
+    return await db.rows(
+        Device,
+        """
+        SELECT id, provider, name, created_at, registered_at FROM push_devices
+        WHERE user_id = $1 ORDER BY registered_at DESC, id DESC
+        """,
+        user_id,
+    )
+
+
+async def delete_device(db: Queries, user_id: str, device_id: str | None) -> int:
+    """This device of the user, or all of them."""
+    return await db.run(
+        "DELETE FROM push_devices WHERE user_id = $1 AND ($2::uuid IS NULL OR id = $2)", user_id, device_id
+    )
+
+
+async def delete_gone(db: Queries, device_id: str, registered_at: datetime) -> int:
+    """A device that its push service knows no more, unless it has registered again meanwhile."""
+    return await db.run(
+        "DELETE FROM push_devices WHERE id = $1 AND registered_at = $2", device_id, registered_at
+    )
+
+
+# ----------------------------------------------------------------------------------------------- settings
+
+
+async def find_settings(db: Queries, user_id: str) -> NotificationSettings | None:
+    return await db.maybe(
+        NotificationSettings,
+        """
+        SELECT push, preview, email, quiet_from, quiet_until, off_types
+        FROM notification_settings WHERE user_id = $1
+        """,
+        user_id,
+    )
+
+
+async def save_settings(
+    db: Queries,
+    user_id: str,
+    push: bool | None,
+    preview: bool | None,
+    email: str | None,
+    quiet: bool,
+    quiet_from: time | None,
+    quiet_until: time | None,
+    off_types: list[str] | None,
+) -> NotificationSettings:
+    """What is None stays; the quiet hours stay unless ``quiet``."""
+    return await db.one(
+        NotificationSettings,
+        """
+        INSERT INTO notification_settings AS s
+            (user_id, push, preview, email, quiet_from, quiet_until, off_types)
+        VALUES ($1, coalesce($2, true), coalesce($3, true), coalesce($4, 'off'), $6, $7,
+                coalesce($8::text[], '{}'))
+        ON CONFLICT (user_id) DO UPDATE SET
+            push = coalesce($2, s.push),
+            preview = coalesce($3, s.preview),
+            email = coalesce($4, s.email),
+            quiet_from = CASE WHEN $5 THEN $6 ELSE s.quiet_from END,
+            quiet_until = CASE WHEN $5 THEN $7 ELSE s.quiet_until END,
+            off_types = coalesce($8, s.off_types)
+        RETURNING push, preview, email, quiet_from, quiet_until, off_types
+        """,
+        user_id,
+        push,
+        preview,
+        email,
+        quiet,
+        quiet_from,
+        quiet_until,
+        off_types,
+    )
+
+
+# ------------------------------------------------------------------------------------------------- outbox
+
+
+async def lock_cursor(db: Queries) -> datetime | None:
+    """Up to where messages have been looked at; None while another looks."""
+    return await db.maybe(datetime, "SELECT at FROM push_cursor WHERE one FOR UPDATE SKIP LOCKED")
+
+
+async def move_cursor(db: Queries, since: datetime, grace_s: float, most_s: float) -> datetime:
+    """Forward to ``grace_s`` ago by the database's clock, at most ``most_s`` at once; where it is then."""
+    return await db.one(
+        datetime,
+        """
+        UPDATE push_cursor SET at = greatest(at, least(
+            clock_timestamp() - make_interval(secs => $2), $1::timestamptz + make_interval(secs => $3)))
+        WHERE one RETURNING at
+        """,
+        since,
+        grace_s,
+        most_s,
+    )
+
+
+async def enqueue_messages(db: Queries, since: datetime, until: datetime, now: datetime) -> int:
+    """A push for every device whose user has not received a message of that time, and wants to know of it.
+
+    What of the same chat still waits for the device is joined to it. Muted chats and those at level
+    "mentions" are passed by unless the user was called; level "none" always.
+    """
+    return await db.run(
+        """
+        WITH fresh AS (
+            SELECT m.id, m.chat_id, m.seq, m.sender_id FROM chat_messages m
+            WHERE m.sent_at > $1 AND m.sent_at <= $2 AND m.client_message_id IS NOT NULL
+              AND m.deleted_at IS NULL AND m.moderation_status <> 'hidden'
+        ), said AS (    -- per sender, so that a large and busy chat's members are not met once a message
+            SELECT chat_id, sender_id, max(seq) AS seq FROM fresh GROUP BY chat_id, sender_id
+        ), called AS (
+            SELECT c.chat_id, c.user_id, c.sender_id, max(c.seq) AS seq
+            FROM fresh f JOIN message_mentions c ON c.message_id = f.id
+            GROUP BY c.chat_id, c.user_id, c.sender_id
+        ), reasons AS (
+            SELECT chat_id, sender_id, seq, false AS mention, NULL::uuid AS whom FROM said
+            UNION ALL
+            SELECT chat_id, sender_id, seq, true, user_id FROM called
+        ), due AS (
+            SELECT p.chat_id, p.user_id, max(r.seq) AS seq, bool_or(r.mention) AS mention
+            FROM reasons r
+            JOIN chat_participants p ON p.chat_id = r.chat_id AND p.user_id = coalesce(r.whom, p.user_id)
+            LEFT JOIN chat_settings s ON s.user_id = p.user_id AND s.chat_id = p.chat_id
+            LEFT JOIN notification_settings n ON n.user_id = p.user_id
+            WHERE p.user_id <> r.sender_id AND p.last_received_seq < r.seq AND p.last_read_seq < r.seq
+              AND p.joined_seq < r.seq
+              AND coalesce(n.push, true) AND coalesce(s.notifications, 'all') <> 'none'
+              AND (r.mention OR (coalesce(s.notifications, 'all') = 'all'
+                                 AND coalesce(s.muted_until <= clock_timestamp(), true)))
+              AND EXISTS (SELECT 1 FROM push_devices d WHERE d.user_id = p.user_id)
+              AND NOT EXISTS (
+                  SELECT 1 FROM user_blocks b
+                  WHERE (b.blocker_id = p.user_id AND b.blocked_id = r.sender_id)
+                     OR (b.blocker_id = r.sender_id AND b.blocked_id = p.user_id))
+            GROUP BY p.chat_id, p.user_id
+        )
+        INSERT INTO push_outbox AS o (device_id, collapse_key, chat_id, seq, mention, created_at, due_at)
+        SELECT d.id, 'chat:' || due.chat_id, due.chat_id, due.seq, due.mention, $3, $3
+        FROM due JOIN push_devices d ON d.user_id = due.user_id
+        ORDER BY d.id, due.chat_id
+        ON CONFLICT (device_id, collapse_key) DO UPDATE SET
+            seq = greatest(o.seq, excluded.seq), mention = o.mention OR excluded.mention,
+            version = o.version + 1, waited = false
+        """,
+        since,
+        until,
+        now,
+    )
+
+
+async def enqueue_notice(db: Queries, user_ids: Sequence[str], key: str, notice: bytes, now: datetime) -> int:
+    """For every device of these users that wants pushes."""
+    return await db.run(
+        """
+        INSERT INTO push_outbox AS o (device_id, collapse_key, notification, created_at, due_at)
+        SELECT d.id, 'note:' || $2, $3::jsonb, $4, $4
+        FROM push_devices d LEFT JOIN notification_settings n ON n.user_id = d.user_id
+        WHERE d.user_id = ANY ($1::uuid[]) AND coalesce(n.push, true)
+        ORDER BY d.id
+        ON CONFLICT (device_id, collapse_key) DO UPDATE SET
+            notification = excluded.notification, version = o.version + 1, waited = false
+        """,
+        list(user_ids),
+        key,
+        notice,
+        now,
+    )
+
+
+async def drop_notice(db: Queries, user_id: str, keys: Sequence[str]) -> int:
+    """What need not be pushed any more, because it was read."""
+    return await db.run(
+        """
+        DELETE FROM push_outbox o USING push_devices d
+        WHERE d.id = o.device_id AND d.user_id = $1
+          AND o.collapse_key IN (SELECT 'note:' || k FROM unnest($2::text[]) AS k)
+        """,
+        user_id,
+        list(keys),
+    )
+
+
+async def claim(db: Queries, now: datetime, until: datetime, limit: int) -> list[Claimed]:
+    """Take pushes that are due; nobody else takes them before ``until``."""
+    return await db.rows(
+        Claimed,
+        """
+        UPDATE push_outbox o SET attempts = o.attempts + 1, due_at = $2
+        FROM (
+            SELECT device_id, collapse_key FROM push_outbox WHERE due_at <= $1
+            ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+        ) c
+        WHERE o.device_id = c.device_id AND o.collapse_key = c.collapse_key
+        RETURNING o.device_id, o.collapse_key
+        """,
+        now,
+        until,
+        limit,
+    )
+
+
+async def due(db: Queries, device_ids: Sequence[str], keys: Sequence[str], now: datetime) -> list[Due]:
+    """These pushes with all that may speak against them."""
+    return await db.rows(
+        Due,
+        """
+        SELECT o.device_id, o.collapse_key, o.version, o.attempts, o.waited, o.mention, o.created_at,
+               d.provider, d.token, d.p256dh, d.auth, d.registered_at, d.user_id, u.time_zone,
+               (u.banned_at IS NOT NULL AND (u.banned_until IS NULL OR u.banned_until > $3))
+                   OR e.revoked_at IS NOT NULL OR e.expires_at <= $3,
+               coalesce(n.push, true), coalesce(n.preview, true), n.quiet_from, n.quiet_until,
+               o.notification, o.chat_id, c.type, c.title, m.id, m.seq, a.display_name, m.text
+        FROM unnest($1::uuid[], $2::text[]) AS i (device_id, collapse_key)
+        JOIN push_outbox o ON o.device_id = i.device_id AND o.collapse_key = i.collapse_key
+        JOIN push_devices d ON d.id = o.device_id
+        JOIN users u ON u.id = d.user_id
+        JOIN sessions e ON e.id = d.session_id
+        LEFT JOIN notification_settings n ON n.user_id = d.user_id
+        LEFT JOIN chat_chats c ON c.id = o.chat_id
+        LEFT JOIN chat_settings s ON s.chat_id = o.chat_id AND s.user_id = d.user_id
+        LEFT JOIN chat_participants p ON p.chat_id = o.chat_id AND p.user_id = d.user_id
+        LEFT JOIN LATERAL (
+            SELECT m.id, m.seq, m.sender_id, m.content ->> 'text' AS text
+            FROM chat_messages m
+            WHERE m.chat_id = o.chat_id AND m.seq > greatest(p.last_received_seq, p.last_read_seq)
+              AND m.seq <= o.seq AND m.client_message_id IS NOT NULL AND m.sender_id <> d.user_id
+              AND m.deleted_at IS NULL AND m.moderation_status <> 'hidden'
+              AND coalesce(s.notifications, 'all') <> 'none'
+              AND ((coalesce(s.notifications, 'all') = 'all'
+                    AND coalesce(s.muted_until <= clock_timestamp(), true))
+                   OR EXISTS (SELECT 1 FROM message_mentions x WHERE x.message_id = m.id
+                                AND (x.user_id = d.user_id OR x.user_id IS NULL)))
+              AND NOT EXISTS (
+                  SELECT 1 FROM user_blocks b
+                  WHERE (b.blocker_id = d.user_id AND b.blocked_id = m.sender_id)
+                     OR (b.blocker_id = m.sender_id AND b.blocked_id = d.user_id))
+            ORDER BY m.seq DESC LIMIT 1
+        ) m ON true
+        LEFT JOIN users a ON a.id = m.sender_id
+        """,
+        list(device_ids),
+        list(keys),
+        now,
+    )
+
+
+async def finish(db: Queries, device_id: str, key: str, version: int, now: datetime) -> int:
+    """It is done with, unless something was joined to it meanwhile: then that is due now."""
+    return await db.run(
+        """
+        WITH done AS (
+            DELETE FROM push_outbox WHERE device_id = $1 AND collapse_key = $2 AND version = $3
+        )
+        UPDATE push_outbox SET attempts = 0, due_at = $4
+        WHERE device_id = $1 AND collapse_key = $2 AND version <> $3
+        """,
+        device_id,
+        key,
+        version,
+        now,
+    )
+
+
+async def postpone(
+    db: Queries, device_id: str, key: str, version: int, due_at: datetime, *, waited: bool
+) -> int:
+    """Not now. ``waited`` holds for what is in it now only; a wait is no attempt."""
+    return await db.run(
+        """
+        UPDATE push_outbox SET due_at = $4, waited = $5 AND version = $3,
+                               attempts = CASE WHEN $5 THEN 0 ELSE attempts END
+        WHERE device_id = $1 AND collapse_key = $2
+        """,
+        device_id,
+        key,
+        version,
+        due_at,
+        waited,
+    )
+
+
+async def hold(db: Queries, device_id: str, key: str, until: datetime) -> int:
+    """Until the quiet hours end; it counts as new then, and tells what is unread by then."""
+    return await db.run(
+        """
+        UPDATE push_outbox SET due_at = $3, created_at = $3, attempts = 0
+        WHERE device_id = $1 AND collapse_key = $2
+        """,
+        device_id,
+        key,
+        until,
+    )

@@ -1,0 +1,131 @@
+"""Letters leave the outbox when an SMTP server has taken them, and not before."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from msgspec import structs
+
+from chatd.core.clock import SystemClock
+from chatd.core.context import NOBODY, Ctx
+from chatd.core.errors import ValidationFailed
+from chatd.core.ids import UuidIds
+from chatd.core.settings import Mail, Postgres, Secrets, Settings
+from chatd.db.pool import Db
+from chatd.features.mail import jobs, service
+from chatd.features.mail.contract import Letter
+from tests.features.mailbox import Mailbox, mailbox
+
+LETTER = Letter("ann@example.com", "Grüße", "Hällo\n\n.dot\nFrom here\n")
+
+
+@pytest.fixture
+async def ctx(database: str) -> AsyncIterator[Ctx]:
+    db = Db(Postgres(url=database, pool_size=8))
+    await db.open()
+    none = None
+    yield Ctx(NOBODY, db, none, none, none, none, SystemClock(), UuidIds(), Settings())  # type: ignore[arg-type]
+    await db.close()
+
+
+def by(ctx: Ctx, box: Mailbox, *, password: str = "", **mail: str) -> Ctx:
+    settings = structs.replace(
+        ctx.settings,
+        mail=Mail(
+            host="127.0.0.1", port=box.port, security="none", sender="Chat <chat@chat.example>", **mail
+        ),
+        secrets=Secrets(smtp_password=password),
+    )
+    return replace(ctx, settings=settings)
+
+
+async def waiting(ctx: Ctx) -> int:
+    return await ctx.db.one(int, "SELECT count(*) FROM mail_outbox")
+
+
+async def test_a_letter_crosses_the_wire_as_it_was_written(ctx):
+    async with mailbox() as box:
+        ctx = by(ctx, box)
+        await service.write(ctx, ctx.db, LETTER)
+        await jobs.deliver(ctx)
+    [letter] = box.letters
+    assert (letter["From"], letter["To"], letter["Subject"]) == ("Chat <chat@chat.example>", *LETTER_HEAD)
+    assert letter.get_content().replace("\r\n", "\n") == LETTER.body
+    assert letter["Message-ID"].endswith("@chat.example>")
+    assert await waiting(ctx) == 0
+
+
+LETTER_HEAD = (LETTER.recipient, LETTER.subject)
+
+
+async def test_the_server_may_ask_for_a_log_in(ctx):
+    async with mailbox(user="u", password="p") as box:
+        right, wrong = by(ctx, box, username="u", password="p"), by(ctx, box, username="u", password="x")
+        await service.write(right, ctx.db, LETTER)
+        await jobs.deliver(wrong)
+        assert (box.letters, await waiting(ctx)) == ([], 1)
+        ctx.clock.offset = timedelta(minutes=1)  # type: ignore[attr-defined]
+        await jobs.deliver(right)
+    assert len(box.letters) == 1
+
+
+async def test_of_many_nodes_one_sends_it(ctx):
+    async with mailbox() as box:
+        ctx = by(ctx, box)
+        for _ in range(30):
+            await service.write(ctx, ctx.db, LETTER)
+        await asyncio.gather(*(jobs.deliver(ctx) for _ in range(5)))
+    ids = [letter["Message-ID"] for letter in box.letters]
+    assert len(ids) == len(set(ids)) == 30
+
+
+async def test_what_is_refused_for_now_is_tried_again_and_what_is_refused_for_good_is_not(ctx):
+    async with mailbox() as box:
+        ctx = by(ctx, box)
+        box.answers = ["451 later", "552 never"]
+        await service.write(ctx, ctx.db, LETTER)
+        await jobs.deliver(ctx)
+        await jobs.deliver(ctx)
+        assert (await waiting(ctx), len(box.answers)) == (1, 1)
+        ctx.clock.offset = timedelta(minutes=1)  # type: ignore[attr-defined]
+        await jobs.deliver(ctx)
+        assert (await waiting(ctx), box.letters) == (0, [])
+        box.rcpt_answers = ["550 nobody here"]
+        await service.write(ctx, ctx.db, LETTER)
+        await jobs.deliver(ctx)
+        assert (await waiting(ctx), box.letters) == (0, [])
+
+
+async def test_a_server_that_is_away_loses_nothing(ctx):
+    async with mailbox() as box:
+        pass
+    away = by(ctx, box)
+    await service.write(away, ctx.db, LETTER)
+    await jobs.deliver(away)
+    assert await waiting(ctx) == 1
+    ctx.clock.offset = timedelta(minutes=1)  # type: ignore[attr-defined]
+    async with mailbox() as box:
+        await jobs.deliver(by(ctx, box))
+    assert len(box.letters) == 1
+
+
+async def test_what_comes_too_late_is_given_up(ctx):
+    async with mailbox() as box:
+        ctx = by(ctx, box)
+        await service.write(ctx, ctx.db, LETTER, good_for_s=60)
+        ctx.clock.offset = timedelta(minutes=2)  # type: ignore[attr-defined]
+        await jobs.deliver(ctx)
+    assert (box.letters, await waiting(ctx)) == ([], 0)
+
+
+@pytest.mark.parametrize("field", ["recipient", "subject"])
+async def test_nobody_slips_a_header_in(ctx, field):
+    with pytest.raises(ValidationFailed):
+        await service.write(ctx, ctx.db, structs.replace(LETTER, **{field: "a@b.c\r\nBcc: all@b.c"}))
+
+
+async def test_without_a_server_nothing_is_kept(ctx):
+    await service.write(ctx, ctx.db, LETTER)
+    assert await waiting(ctx) == 0
