@@ -12,6 +12,7 @@ from chatd import catalog
 from chatd.backend import RoomsBackend
 from chatd.core import logs, metrics
 from chatd.core.clock import Clock, SystemClock
+from chatd.core.collector import calm_the_collector
 from chatd.core.context import NOBODY, Actor, Ctx
 from chatd.core.declarations import Job
 from chatd.core.errors import AppError
@@ -60,6 +61,7 @@ class Node:
         self.groups = GroupCommit(
             observe=lambda name, size: metrics.BATCH_SIZE.labels(name).observe(size),
             bounds={"append": (settings.messages.max_batch, settings.messages.max_queue)},
+            flush=lambda: self.edge.hub.flush(),
         )
         self.limiter = RedisLimiter(settings.redis, self.clock)
         self.draining = False
@@ -155,6 +157,7 @@ class Node:
         self._tasks = [
             asyncio.create_task(self.feed.follow_forever(), name="node feed"),
             asyncio.create_task(self.edge.heart.beat_forever(), name="heartbeats"),
+            asyncio.create_task(self.edge.admission.watch_forever(), name="admission"),
             asyncio.create_task(self.presence.tick_forever(), name="presence"),
             asyncio.create_task(metrics.tick(self.stats), name="metrics"),
         ]
@@ -236,6 +239,7 @@ async def run_worker(settings: Settings, *, worker: int, port: int, ready: Calla
     if worker == 0:  # one word to the supervisor is enough
         node.feed.listen(_pass_on_drain)
     await node.open(settings.server.host, port)
+    calm_the_collector()
     ready()
     stopping = asyncio.create_task(stop.wait(), name="stop signal")
     try:

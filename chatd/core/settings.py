@@ -101,7 +101,14 @@ class Messages(Section, frozen=True):
     replay_limit: AtLeastOne = 500
     reset_messages: AtLeastOne = 50
     max_batch: AtLeastOne = 500
-    max_queue: AtLeastOne = 20_000
+    max_queue: AtLeastOne = 2000
+
+
+class Admission(Section, frozen=True):
+    """What a node that has enough to do says to more of it."""
+
+    max_lag_ms: Count = 500
+    opening_at_once: AtLeastOne = 64
 
 
 class Chats(Section, frozen=True):
@@ -223,6 +230,7 @@ class Settings(Section, frozen=True):
     auth: Auth = Auth()
     socket: Socket = Socket()
     messages: Messages = Messages()
+    admission: Admission = Admission()
     chats: Chats = Chats()
     presence: Presence = Presence()
     fanout: Fanout = Fanout()

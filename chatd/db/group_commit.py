@@ -6,6 +6,7 @@ no timer, so an idle server answers at once and a busy one in bigger batches.
 
 import asyncio
 import logging
+import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -30,15 +31,18 @@ def _ignore(name: str, size: int) -> None:
 class _Lane:
     """One queue and the one task that drains it."""
 
-    def __init__(self, batch: Batch[Any, Any], bounds: Bounds, ctx: Any, observe: Observe) -> None:
-        self.batch, self.ctx, self.observe = batch, ctx, observe
+    def __init__(self, batch: Batch[Any, Any], bounds: Bounds, groups: "GroupCommit") -> None:
+        self.batch, self.ctx, self.observe = batch, groups.ctx, groups.observe
+        self.flush = groups.flush
         self.max_batch, self.max_queue = bounds
         self.queue: deque[tuple[Any, Pending[Any]]] = deque()
         self.task: asyncio.Task[None] | None = None
 
     def submit(self, entry: Any) -> Pending[Any]:
         if len(self.queue) >= self.max_queue:
-            raise Unavailable("Too much is waiting to be stored", retry_after_ms=1000)
+            # Spread, so that they do not all come back at once.
+            wait = random.randint(500, 1500)  # noqa: S311  not a secret
+            raise Unavailable("Too much is waiting to be stored", retry_after_ms=wait)
         pending: Pending[Any] = Pending()
         self.queue.append((entry, pending))
         if self.task is None:
@@ -80,6 +84,7 @@ class _Lane:
                 self.batch.settled(self.ctx, outcomes)
             except Exception:
                 log.exception("what follows %s failed", self.batch.name)
+            self.flush()
 
     async def _outcomes(self, entries: list[Any]) -> Sequence[Any]:
         try:
@@ -101,7 +106,8 @@ class GroupCommit:
     """The queues of every Batch on this node.
 
     Entries of a batch go to one of ``lanes`` by their key, so that one key's keep their order while
-    different keys may be in flight on several connections.
+    different keys may be in flight on several connections. ``flush`` is called after each round that had
+    effects (``Batch.settled``), so that they leave with the answers.
     """
 
     def __init__(
@@ -110,9 +116,11 @@ class GroupCommit:
         lanes: int = 2,
         observe: Observe = _ignore,
         bounds: Mapping[str, Bounds] | None = None,
+        flush: Callable[[], None] = lambda: None,
     ) -> None:
         self.lanes_each = lanes
         self.observe = observe
+        self.flush = flush
         self._bounds = bounds or {}  # by the batch's name, where settings say other than its declaration
         self.ctx: Any = None  # the system Ctx; boot sets it once everything stands
         self._lanes: dict[str, list[_Lane]] = {}
@@ -123,7 +131,7 @@ class GroupCommit:
         if lanes is None:
             count = self.lanes_each if batch.key else 1
             bounds = self._bounds.get(batch.name, (batch.max_batch, batch.max_queue))
-            lanes = [_Lane(batch, bounds, self.ctx, self.observe) for _ in range(count)]
+            lanes = [_Lane(batch, bounds, self) for _ in range(count)]
             self._lanes[batch.name] = lanes
         if len(lanes) == 1 or batch.key is None:
             return lanes[0].submit(entry)

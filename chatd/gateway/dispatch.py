@@ -16,6 +16,7 @@ from chatd.core.errors import (
     Internal,
     RateLimited,
     Unauthenticated,
+    Unavailable,
     UnknownType,
     ValidationFailed,
 )
@@ -102,9 +103,13 @@ class Dispatch:
             return
         started = now()
         try:
+            if not declaration.counted:
+                self._edge.admission.require()
             result: Any = declaration.handler(connection.ctx, command)
         except AppError as error:
             self.fail(connection, error, command)
+            if isinstance(error, Unavailable):
+                connection.hold((error.retry_after_ms or 0) / 1000)
             return
         self._enter(connection)
         if type(result) is Pending:
@@ -172,7 +177,9 @@ class Dispatch:
     def _leave(self, connection: "Connection") -> None:
         connection.inflight -= 1
         enough = self._edge.settings.socket.max_inflight_commands // 2
-        if connection.paused_reading and connection.phase is Phase.OPEN and connection.inflight <= enough:
+        if not connection.paused_reading or connection.held or connection.phase is not Phase.OPEN:
+            return
+        if connection.inflight <= enough:
             connection.resume_reading()
 
     # ---------------------------------------------------------- own commands

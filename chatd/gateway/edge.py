@@ -15,6 +15,7 @@ from chatd.core.declarations import Command
 from chatd.core.ids import Ids
 from chatd.core.metrics import Stats
 from chatd.core.settings import Settings
+from chatd.gateway.admission import Admission, Turnstile
 from chatd.gateway.connection import Connection
 from chatd.gateway.dispatch import Dispatch
 from chatd.gateway.feed import FeedReader
@@ -33,6 +34,7 @@ class Edge:
     """The gateway of one node."""
 
     CLOSE_WAIT_S = 5.0  # how long a client may take to answer a close frame
+    UPGRADES_PER_TURN = 16
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class Edge:
         self.dispatch = Dispatch(self, commands)
         self.opening = Opening(self)
         self.heart = Heart(self)
+        self.admission = Admission(settings.admission)
+        self.doors = Turnstile(self.UPGRADES_PER_TURN)
         self.feed: FeedReader
         self.broker: NodeBroker
         self.presence: NodePresence

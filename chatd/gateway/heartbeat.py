@@ -33,11 +33,12 @@ class Heart:
     def add(self, connection: "Connection") -> None:
         """From now on; its first ping comes one interval from here."""
         self._ring[self._at].add(connection)
+        connection.beat = self._at
 
     def drop(self, connection: "Connection") -> None:
         """No more."""
-        for segment in self._ring:
-            segment.discard(connection)
+        if connection.beat >= 0:
+            self._ring[connection.beat].discard(connection)
 
     def expires(self, connection: "Connection") -> None:
         """Its token runs out at ``connection.expires_at`` (Unix time)."""

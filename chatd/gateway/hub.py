@@ -235,13 +235,19 @@ class Hub:
     def _out(self, room: Room) -> list[_Out]:
         if not room.out:
             if not self._dirty:
-                asyncio.get_running_loop().call_soon(self._flush)
+                asyncio.get_running_loop().call_soon(self.flush)
                 self._since = time.perf_counter()
             self._dirty.append(room)
         return room.out
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write now what is on its way; else it goes in the next turn of the loop.
+
+        After a round of group commit, so that a sender's ack and its message leave in one write.
+        """
         dirty, self._dirty = self._dirty, []
+        if not dirty:
+            return
         for room in dirty:
             self._flush_room(room)
         DELIVERY_LATENCY.observe(time.perf_counter() - self._since)

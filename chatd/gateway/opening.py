@@ -34,6 +34,7 @@ class Opening:
 
     def __init__(self, edge: "Edge") -> None:
         self._edge = edge
+        self._turn = asyncio.Semaphore(edge.settings.admission.opening_at_once)
 
     async def open(self, connection: "Connection", init: ConnectionInit) -> None:
         """The whole of it. Errors are answered with an error frame, then the close code they carry."""
@@ -44,7 +45,8 @@ class Opening:
             connection.ctx = edge.make_ctx(actor, connection.id, connection.address)
             connection.user_id = actor.user_id
             edge.arrived(connection)
-            chats = await edge.backend.opened(actor, connection.scope)
+            async with self._turn:
+                chats = await edge.backend.opened(actor, connection.scope)
             if connection.is_closing():
                 return
             if connection.scope is not None and not chats:

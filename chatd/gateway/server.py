@@ -26,11 +26,12 @@ Http = Callable[[Callable[[asyncio.Transport, bytes], asyncio.Protocol | None]],
 class FirstRequest(asyncio.Protocol):
     """A connection until its first request is whole; then it belongs to one of the two edges."""
 
-    __slots__ = ("_data", "_edge", "_http", "_timer", "_transport")
+    __slots__ = ("_data", "_edge", "_http", "_queued", "_timer", "_transport")
 
     def __init__(self, edge: Edge, http: Http) -> None:
         self._edge, self._http = edge, http
         self._data = b""
+        self._queued = False
         self._transport: Any = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -43,8 +44,11 @@ class FirstRequest(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Wait for the end of the request's head."""
         self._data = self._data + data if self._data else data
+        if self._queued:
+            return
         if b"\r\n\r\n" in self._data:
-            self._hand_over()
+            self._queued = True
+            self._edge.doors.enter(self._hand_over)
         elif len(self._data) > _MAX_HEAD:
             self._to(self._http(self._claim))  # which knows how to refuse it
 
@@ -54,6 +58,8 @@ class FirstRequest(asyncio.Protocol):
             self._timer.cancel()
 
     def _hand_over(self) -> None:
+        if self._transport.is_closing():
+            return
         self._to(self._claim(self._transport, self._data) or self._http(self._claim))
 
     def _claim(self, transport: asyncio.Transport, data: bytes) -> Connection | None:
