@@ -1148,4 +1148,17 @@ CREATE INDEX chat_messages_flagged ON chat_messages (chat_id) WHERE moderation_s
 
 CREATE INDEX users_admins ON users (id) WHERE 'admin' = ANY (roles);
 
-INSERT INTO schema_version (version) VALUES (7);
+------------------------------------------------------------------------------------------------ mutes
+
+CREATE TABLE server_mutes (                             -- who may read but not write, in every chat
+    user_id      uuid PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
+    muted_by     uuid NOT NULL,
+    muted_until  timestamptz,                           -- null: for ever
+    reason       text,
+    updated_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX server_mutes_version ON server_mutes (updated_at);
+
+CREATE INDEX users_banned ON users (id) WHERE banned_at IS NOT NULL;
+
+INSERT INTO schema_version (version) VALUES (8);

@@ -23,6 +23,8 @@ from chatd.db import migrations
 from chatd.db.group_commit import GroupCommit
 from chatd.db.pool import Db
 from chatd.features.messages.reading import PostgresLog
+from chatd.features.moderation import service as moderation
+from chatd.features.moderation.screen import FilterScreen
 from chatd.gateway.edge import Edge
 from chatd.gateway.feed import FeedReader
 from chatd.gateway.server import Listener
@@ -89,6 +91,7 @@ class Node:
             "clock": self.clock,
             "ids": self.ids,
             "settings": settings,
+            "screen": FilterScreen(scans=bool(settings.moderation.classifier_url)),
         }
         # The backend needs a Ctx, the broker the edge's hub, the Ctx the broker: so the broker comes last.
         self.backend = RoomsBackend(Ctx(NOBODY, broker=None, **ctx_parts))  # type: ignore[arg-type]
@@ -137,6 +140,7 @@ class Node:
     async def open(self, host: str, port: int) -> None:
         """Connect, start the tasks, listen. Raises StoreUnavailable, OSError."""
         await self.db.open()
+        await moderation.prepare(self.ctx)
         await self.feed.start()
         await self.broker.open()
         app = build(

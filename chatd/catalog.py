@@ -22,12 +22,16 @@ from chatd.features.gp import jobs as gp_jobs
 from chatd.features.mail import jobs as mail_jobs
 from chatd.features.messages import api as messages
 from chatd.features.messages import contract as messages_contract
+from chatd.features.moderation import api as moderation
+from chatd.features.moderation import contract as moderation_contract
+from chatd.features.moderation import jobs as moderation_jobs
 from chatd.features.notifications import api as notifications
 from chatd.features.notifications import contract as notifications_contract
 from chatd.features.notifications import jobs as notifications_jobs
 from chatd.features.presence import api as presence
 from chatd.features.presence import contract as presence_contract
 from chatd.features.presence import jobs as presence_jobs
+from chatd.features.privacy import api as privacy
 from chatd.features.search import api as search
 from chatd.features.search import jobs as search_jobs
 from chatd.wire.frames import Event
@@ -38,9 +42,11 @@ ROOMS: tuple[ModuleType, ...] = (
     messages,
     presence,
     conversations,
+    moderation,
     devices,
     notifications,
     gp,
+    privacy,
     search,
     admin,
 )
@@ -48,6 +54,7 @@ _WITH_EVENTS: tuple[ModuleType, ...] = (
     chats_contract,
     messages_contract,
     presence_contract,
+    moderation_contract,
     conversations_contract,
     notifications_contract,
     gp_frames,
@@ -56,6 +63,7 @@ _WITH_JOBS: tuple[ModuleType, ...] = (
     accounts_jobs,
     mail_jobs,
     presence_jobs,
+    moderation_jobs,
     conversations_jobs,
     devices_jobs,
     notifications_jobs,

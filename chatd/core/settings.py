@@ -16,6 +16,7 @@ Count = Annotated[int, Meta(ge=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Patience = Annotated[float, Meta(gt=0, le=3600)]
+Score = Annotated[float, Meta(ge=0, le=1)]
 
 
 class SettingsError(Exception):
@@ -202,6 +203,16 @@ class Gp(Section, frozen=True):
     watch_fanout: AtLeastOne = 500
 
 
+class Moderation(Section, frozen=True):
+    """The outside classifier of messages; with no url there is none."""
+
+    classifier_url: str = ""
+    classifier_timeout_s: Patience = 5.0
+    classifier_attempts: AtLeastOne = 5
+    flag_at: Score = 0.8
+    hide_at: Score = 0.95
+
+
 class Log(Section, frozen=True):
     """What is written to stderr."""
 
@@ -218,6 +229,7 @@ class Secrets(Section, frozen=True):
     fcm_account: str = ""
     apns_key: str = ""
     vapid_key: str = ""
+    classifier_key: str = ""
 
 
 class Settings(Section, frozen=True):
@@ -238,6 +250,7 @@ class Settings(Section, frozen=True):
     mail: Mail = Mail()
     push: Push = Push()
     gp: Gp = Gp()
+    moderation: Moderation = Moderation()
     log: Log = Log()
     secrets: Secrets = Secrets()
 

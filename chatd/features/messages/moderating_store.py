@@ -62,4 +62,10 @@ async def open_case(tx: Tx, message_id: str, reason: str) -> None:
 
 async def queue_scan(tx: Tx, message_id: str) -> None:
     """The outside classifier shall see this message (again)."""
-    await tx.run("INSERT INTO moderation_scans (message_id) VALUES ($1) ON CONFLICT DO NOTHING", message_id)
+    await tx.run(
+        """
+        INSERT INTO moderation_scans (message_id) VALUES ($1)
+        ON CONFLICT (message_id) DO UPDATE SET attempts = 0, due_at = clock_timestamp()
+        """,
+        message_id,
+    )
