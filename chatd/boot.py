@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
-from chatd import catalog
+from chatd import catalog, objects
 from chatd.backend import RoomsBackend
 from chatd.core import logs, metrics
 from chatd.core.clock import Clock, SystemClock
@@ -66,6 +66,7 @@ class Node:
             flush=lambda: self.edge.hub.flush(),
         )
         self.limiter = RedisLimiter(settings.redis, self.clock)
+        self.objects = objects.of(settings)
         self.draining = False
         self._tasks: list[asyncio.Task[Any]] = []
         self.ctx: Ctx
@@ -88,6 +89,7 @@ class Node:
             "groups": self.groups,
             "presence": self.presence,
             "limiter": self.limiter,
+            "objects": self.objects,
             "clock": self.clock,
             "ids": self.ids,
             "settings": settings,
@@ -141,6 +143,7 @@ class Node:
         """Connect, start the tasks, listen. Raises StoreUnavailable, OSError."""
         await self.db.open()
         await moderation.prepare(self.ctx)
+        await self.objects.open()
         await self.feed.start()
         await self.broker.open()
         app = build(
@@ -201,7 +204,9 @@ class Node:
         self.draining = True
         self.listener.close()
         within = self.settings.server.drain_s
-        await self.groups.drain(within / 2)
+        self.edge.announce_drain(within / 2)
+        await self.edge.finish_work(within / 4)
+        await self.groups.drain(within / 4)
         try:
             await self.edge.drain(within / 2)
         except TimeoutError:
@@ -222,6 +227,7 @@ class Node:
         await self.groups.drain(2)
         await self.broker.close()
         await self.limiter.close()
+        await self.objects.close()
         await self.db.close()
 
 

@@ -321,6 +321,8 @@ class Connection(asyncio.Protocol):
 
     def resume_reading(self) -> None:
         """Take bytes again, those first that came before the pause."""
+        if self.edge.draining and self.phase is not Phase.CLOSING:
+            return  # nothing new is begun
         if self.paused_reading and not self.transport.is_closing():
             if self.unread:
                 # Not at once: this may be in the middle of a round of group commit.

@@ -53,6 +53,7 @@ class Edge:
         self.backend, self.make_ctx = backend, make_ctx
         self.connections: set[Connection] = set()
         self._empty = asyncio.Event()
+        self.draining = False
         self.by_id: dict[str, Connection] = {}
         self.proxies = Proxies(settings.server.trusted_proxies)
         self.subprotocols: Any = ["chatd.v1"]
@@ -142,14 +143,12 @@ class Edge:
         slow = {connection for room in self.hub.rooms.values() for connection in room.slow}
         return sum(connection.buffered for connection in slow)
 
-    async def drain(self, within_s: float) -> None:
-        """Send everybody elsewhere: ``system.drain`` at once, then the closes, spread over the time there is,
-        so that the other nodes do not meet all of them in one second.
+    def announce_drain(self, within_s: float) -> None:
+        """Tell every socket to go (``system.drain``) and read nothing more from it, so that what is at work
+        comes to an end and is answered before the socket closes.
         """
+        self.draining = True
         sockets = list(self.connections)
-        if not sockets:
-            return
-        self._empty.clear()
         spread_ms = max(1000, min(int(within_s * 500), 2 * len(sockets)))
         for connection in sockets:
             pause = random.randint(500, 500 + spread_ms)  # noqa: S311  spreading load, not a secret
@@ -157,6 +156,22 @@ class Edge:
                 connection.abort()
             else:
                 connection.write(codec.frame(Drain(reconnect_after_ms=pause)))
+                connection.pause_reading()
+
+    async def finish_work(self, within_s: float) -> None:
+        """Wait for the commands at work, at most so long."""
+        tasks = [task for connection in self.connections for task in connection.tasks or ()]
+        if tasks:
+            await asyncio.wait(tasks, timeout=within_s)
+
+    async def drain(self, within_s: float) -> None:
+        """Close everything, spread over the time there is, so that the other nodes do not meet all of them
+        in one second. Raises TimeoutError where some do not go.
+        """
+        sockets = list(self.connections)
+        if not sockets:
+            return
+        self._empty.clear()
         step = max(1, len(sockets) // 20)
         for i in range(0, len(sockets), step):
             for connection in sockets[i : i + step]:

@@ -131,3 +131,25 @@ async def test_defaults_are_the_contracts() -> None:
         registrations_per_minute=10,
         bad_frames_per_minute=30,
     )
+
+
+async def test_what_a_draining_node_has_stored_it_has_acked(one: World) -> None:
+    ann, bob = await one.users(2)
+    chat = await one.group(ann, bob)
+    a = await one.phone(ann)
+
+    async def talk() -> None:
+        n = 0
+        with suppress(ConnectionClosed):
+            while True:
+                n += 1
+                text = {"type": "text", "text": f"{n}"}
+                await a.send("message.send", chat_id=chat, client_message_id=f"{n}", content=text)
+
+    talking = asyncio.create_task(talk())
+    await a.event("message.new", seq=50)
+    await one.nodes[0].drain()
+    assert await a.closed() == 4503
+    await talking
+    stored = await one.nodes[0].db.one(int, "SELECT count(*) FROM chat_messages")
+    assert len(a.seen("ack")) == stored
