@@ -1082,6 +1082,8 @@ CREATE TABLE gps (                                      -- located groups that l
 CREATE INDEX gps_near_7 ON gps (cell, member_count DESC, expires_at DESC) WHERE status = 'active';
 CREATE INDEX gps_near_5 ON gps (cell_5, member_count DESC, expires_at DESC) WHERE status = 'active';
 CREATE INDEX gps_near_3 ON gps (cell_3, member_count DESC, expires_at DESC) WHERE status = 'active';
+CREATE INDEX gps_kind_5 ON gps (cell_5, category, sub_type, member_count DESC, expires_at DESC) WHERE status = 'active';
+CREATE INDEX gps_kind_3 ON gps (cell_3, category, sub_type, member_count DESC, expires_at DESC) WHERE status = 'active';
 CREATE INDEX gps_expiry ON gps (expires_at) WHERE status = 'active';
 CREATE INDEX gps_untold ON gps (expires_at) WHERE status = 'active' AND NOT expiring_told;
 CREATE INDEX gps_voting ON gps (vote_closes_at) WHERE status = 'active' AND conversion = 'voting';
@@ -1161,4 +1163,4 @@ CREATE INDEX server_mutes_version ON server_mutes (updated_at);
 
 CREATE INDEX users_banned ON users (id) WHERE banned_at IS NOT NULL;
 
-INSERT INTO schema_version (version) VALUES (8);
+INSERT INTO schema_version (version) VALUES (9);

@@ -10,11 +10,11 @@ from datetime import timedelta
 
 from chatd.core.context import Ctx, Tx
 from chatd.core.ids import UserId
-from chatd.features.gp import discovery_store, geo, places, store, views
+from chatd.features.gp import discovery_store, geo, places, store, views, vocabulary
 from chatd.features.gp.contract import ExploreGps, GpId, GpList, GpPage, GpPagination, GpView, ListGps
 from chatd.features.gp.frames import GpNearby, GpWatch, NearbyGp
 from chatd.features.gp.geo import Place
-from chatd.features.gp.rows import Card, Gp, Ranked
+from chatd.features.gp.rows import Card, Gp, Ranked, Search
 from chatd.features.gp.vocabulary import RADIUS_STEPS, SHOWN
 
 #: GPs looked at in one cell: a cell of a wider search stands for 49 or 2401 small ones.
@@ -25,7 +25,6 @@ _CANDIDATES = 1000
 MAX_WATCH_KM = 50.0
 #: GPs in the answer to a watch.
 WATCHED = 20
-NO_TIME = timedelta(0)
 
 
 async def list_near(ctx: Ctx, query: ListGps) -> GpList:
@@ -37,7 +36,7 @@ async def list_near(ctx: Ctx, query: ListGps) -> GpList:
     found: list[Ranked] = []
     radius = RADIUS_STEPS[0]
     for radius in RADIUS_STEPS:
-        found = await _ranked(ctx, place, radius, most=_CANDIDATES, limit=SHOWN)
+        found = await _best(ctx, place, radius)
         if len(found) >= SHOWN:
             break
     return GpList(gps=await _shown(ctx, found, place), radius=radius)
@@ -89,16 +88,8 @@ async def watch(ctx: Ctx, command: GpWatch) -> GpNearby:
         command.topic,
         until,
     )
-    found = await _ranked(
-        ctx,
-        place,
-        command.max_km,
-        most=_CANDIDATES,
-        limit=WATCHED,
-        category=command.category,
-        sub_type=command.sub_type,
-        topic=command.topic,
-    )
+    filters = ExploreGps(category=command.category, sub_type=command.sub_type, topic=command.topic)
+    found = await _explored(ctx, place, command.max_km, filters, WATCHED, 0)
     cards = {card.id: card for card in await store.cards(ctx.db, [each.id for each in found])}
     near = tuple(_nearby(ctx, cards[each.id], place.cell) for each in found if each.id in cards)
     return GpNearby(change="full", gps=near, until=until)
@@ -140,61 +131,33 @@ async def forget_lapsed(ctx: Ctx) -> None:
 async def _explored(
     ctx: Ctx, place: Place, radius: float, query: ExploreGps, limit: int, offset: int
 ) -> list[Ranked]:
-    most = ctx.settings.gp.explore_candidates
-    category, sub_type = query.category, query.sub_type
-    if query.vibe_type is not None:
-        # A vibe is the sub-type of a Vibe GP: another category, or another sub-type, has none.
-        if category not in (None, "Vibe GP") or sub_type not in (None, query.vibe_type):
-            return []
-        category, sub_type = "Vibe GP", query.vibe_type
-    return await _ranked(
-        ctx,
+    search = Search(
         place,
+        ctx.clock.now(),
+        ctx.settings.gp.max_members,
         radius,
-        most=most,
+        most=ctx.settings.gp.explore_candidates,
         limit=limit,
-        per_cell=most,
         offset=offset,
-        category=category,
-        sub_type=sub_type,
         topic=query.topic,
         min_left=timedelta(hours=query.min_time_remaining),
         fine=True,
     )
+    if query.category is query.sub_type is query.vibe_type is None:
+        cells = geo.cells_within(place.cell, radius)
+        return await discovery_store.ranked(ctx.db, cells, search.most, search)
+    kinds = vocabulary.kinds(query.category, query.sub_type, query.vibe_type)
+    # One kind is rare: it is looked for in bigger cells, which have an index of kinds.
+    cells = geo.cells_within(place.cell, radius, 5)
+    return await discovery_store.ranked_of_kinds(ctx.db, cells, kinds, search)
 
 
-async def _ranked(
-    ctx: Ctx,
-    place: Place,
-    radius: float,
-    *,
-    most: int,
-    limit: int,
-    per_cell: int | None = None,
-    offset: int = 0,
-    category: str | None = None,
-    sub_type: str | None = None,
-    topic: str | None = None,
-    min_left: timedelta = NO_TIME,
-    fine: bool = False,
-) -> list[Ranked]:
-    return await discovery_store.ranked(
-        ctx.db,
-        geo.cells_within(place.cell, radius),
-        per_cell or next(count for km, count in _PER_CELL if radius <= km),
-        most,
-        place,
-        radius,
-        ctx.clock.now(),
-        ctx.settings.gp.max_members,
-        category,
-        sub_type,
-        topic,
-        min_left,
-        fine,
-        limit,
-        offset,
+async def _best(ctx: Ctx, place: Place, radius: float) -> list[Ranked]:
+    search = Search(
+        place, ctx.clock.now(), ctx.settings.gp.max_members, radius, most=_CANDIDATES, limit=SHOWN
     )
+    per_cell = next(count for km, count in _PER_CELL if radius <= km)
+    return await discovery_store.ranked(ctx.db, geo.cells_within(place.cell, radius), per_cell, search)
 
 
 async def _shown(ctx: Ctx, found: Sequence[Ranked], place: Place) -> list[GpView]:

@@ -1,36 +1,21 @@
 """SQL that looks for GPs by place, and for those who watch a place."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from chatd.core.context import Queries
 from chatd.core.ids import UserId
 from chatd.features.gp.contract import GpId
 from chatd.features.gp.geo import Cells, Place
-from chatd.features.gp.rows import Ranked, Watcher
+from chatd.features.gp.rows import Ranked, Search, Watcher
+from chatd.features.gp.vocabulary import Kind
 
 
-async def ranked(
-    q: Queries,
-    cells: Cells,
-    per_cell: int,
-    most: int,
-    place: Place,
-    max_km: float,
-    now: datetime,
-    max_members: int,
-    category: str | None,
-    sub_type: str | None,
-    topic: str | None,
-    min_left: timedelta,
-    fine: bool,
-    limit: int,
-    offset: int,
-) -> list[Ranked]:
+async def ranked(q: Queries, cells: Cells, per_cell: int, search: Search) -> list[Ranked]:
     """Living GPs with a free place near a place, by priority: a page of them.
 
-    Looks into the cells in their order, for ``per_cell`` GPs a cell and ``most`` in all, so that what it
-    costs does not grow with a city; within a cell those with the most members come first, then those with
+    Looks into the cells in their order, for ``per_cell`` GPs a cell and ``search.most`` in all, so that the
+    cost does not grow with a city; within a cell those with the most members come first, then those with
     the most time.
     """
     # Of the three resolutions only one has cells; each branch is a walk down one partial index, cell by cell.
@@ -40,62 +25,122 @@ async def ranked(
         WITH found AS (
             SELECT * FROM (
                 SELECT g.* FROM unnest($1::bigint[]) AS c (cell) CROSS JOIN LATERAL (
-                    SELECT g.id, g.lat, g.lng, g.member_count, g.message_count, g.last_activity_at,
-                           g.expires_at FROM gps g
+                    SELECT g.id, g.member_count, g.message_count, g.last_activity_at, g.expires_at,
+                           gp_km($6, $7, g.lat, g.lng) AS km
+                    FROM gps g
                     WHERE g.cell = c.cell AND g.status = 'active' AND g.member_count < $9
-                      AND g.expires_at > $8::timestamptz + $13::interval
-                      AND ($10::text IS NULL OR g.category = $10) AND ($11::text IS NULL OR g.sub_type = $11)
-                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                      AND g.expires_at > $8::timestamptz + $12::interval
+                      AND gp_km($6, $7, g.lat, g.lng) <= $11::double precision + 0.000001
+                      AND ($10::text IS NULL OR g.topics @> ARRAY[$10])
                     ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $4
                 ) g
                 UNION ALL
                 SELECT g.* FROM unnest($2::bigint[]) AS c (cell) CROSS JOIN LATERAL (
-                    SELECT g.id, g.lat, g.lng, g.member_count, g.message_count, g.last_activity_at,
-                           g.expires_at FROM gps g
+                    SELECT g.id, g.member_count, g.message_count, g.last_activity_at, g.expires_at,
+                           gp_km($6, $7, g.lat, g.lng) AS km
+                    FROM gps g
                     WHERE g.cell_5 = c.cell AND g.status = 'active' AND g.member_count < $9
-                      AND g.expires_at > $8::timestamptz + $13::interval
-                      AND ($10::text IS NULL OR g.category = $10) AND ($11::text IS NULL OR g.sub_type = $11)
-                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                      AND g.expires_at > $8::timestamptz + $12::interval
+                      AND gp_km($6, $7, g.lat, g.lng) <= $11::double precision + 0.000001
+                      AND ($10::text IS NULL OR g.topics @> ARRAY[$10])
                     ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $4
                 ) g
                 UNION ALL
                 SELECT g.* FROM unnest($3::bigint[]) AS c (cell) CROSS JOIN LATERAL (
-                    SELECT g.id, g.lat, g.lng, g.member_count, g.message_count, g.last_activity_at,
-                           g.expires_at FROM gps g
+                    SELECT g.id, g.member_count, g.message_count, g.last_activity_at, g.expires_at,
+                           gp_km($6, $7, g.lat, g.lng) AS km
+                    FROM gps g
                     WHERE g.cell_3 = c.cell AND g.status = 'active' AND g.member_count < $9
-                      AND g.expires_at > $8::timestamptz + $13::interval
-                      AND ($10::text IS NULL OR g.category = $10) AND ($11::text IS NULL OR g.sub_type = $11)
-                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                      AND g.expires_at > $8::timestamptz + $12::interval
+                      AND gp_km($6, $7, g.lat, g.lng) <= $11::double precision + 0.000001
+                      AND ($10::text IS NULL OR g.topics @> ARRAY[$10])
                     ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $4
                 ) g
             ) every LIMIT $5
-        ), measured AS (
-            SELECT f.*, gp_km($6, $7, f.lat, f.lng) AS km FROM found f
         )
-        SELECT m.id, m.km,
-               gp_priority($9 - m.member_count, m.expires_at - $8, m.km, $8 - m.last_activity_at,
-                           m.message_count, $15) AS score,
+        SELECT f.id, f.km,
+               gp_priority($9 - f.member_count, f.expires_at - $8, f.km, $8 - f.last_activity_at,
+                           f.message_count, $13) AS score,
                count(*) OVER ()::integer
-        FROM measured m WHERE m.km <= $14 + 0.000001
-        ORDER BY score DESC, m.expires_at DESC, m.id LIMIT $16 OFFSET $17
+        FROM found f ORDER BY score DESC, f.expires_at DESC, f.id LIMIT $14 OFFSET $15
         """,
         cells.sevens,
         cells.fives,
         cells.threes,
         per_cell,
-        most,
-        place.lat,
-        place.lng,
-        now,
-        max_members,
-        category,
-        sub_type,
-        topic,
-        min_left,
-        max_km,
-        fine,
-        limit,
-        offset,
+        search.most,
+        search.place.lat,
+        search.place.lng,
+        search.now,
+        search.max_members,
+        search.topic,
+        search.max_km,
+        search.min_left,
+        search.fine,
+        search.limit,
+        search.offset,
+    )
+
+
+async def ranked_of_kinds(q: Queries, cells: Cells, kinds: Sequence[Kind], search: Search) -> list[Ranked]:
+    """``ranked``, of these kinds only, in cells of the coarser two resolutions."""
+    fives = [(cell, *kind) for cell in cells.fives for kind in kinds]
+    threes = [(cell, *kind) for cell in cells.threes for kind in kinds]
+    return await q.rows(
+        Ranked,
+        """
+        WITH found AS (
+            SELECT * FROM (
+                SELECT g.* FROM unnest($1::bigint[], $2::text[], $3::text[]) AS c (cell, category, sub_type)
+                CROSS JOIN LATERAL (
+                    SELECT g.id, g.member_count, g.message_count, g.last_activity_at, g.expires_at,
+                           gp_km($8, $9, g.lat, g.lng) AS km
+                    FROM gps g
+                    WHERE g.cell_5 = c.cell AND g.category = c.category AND g.sub_type = c.sub_type
+                      AND g.status = 'active' AND g.member_count < $11
+                      AND g.expires_at > $10::timestamptz + $14::interval
+                      AND gp_km($8, $9, g.lat, g.lng) <= $13::double precision + 0.000001
+                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                    ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $7
+                ) g
+                UNION ALL
+                SELECT g.* FROM unnest($4::bigint[], $5::text[], $6::text[]) AS c (cell, category, sub_type)
+                CROSS JOIN LATERAL (
+                    SELECT g.id, g.member_count, g.message_count, g.last_activity_at, g.expires_at,
+                           gp_km($8, $9, g.lat, g.lng) AS km
+                    FROM gps g
+                    WHERE g.cell_3 = c.cell AND g.category = c.category AND g.sub_type = c.sub_type
+                      AND g.status = 'active' AND g.member_count < $11
+                      AND g.expires_at > $10::timestamptz + $14::interval
+                      AND gp_km($8, $9, g.lat, g.lng) <= $13::double precision + 0.000001
+                      AND ($12::text IS NULL OR g.topics @> ARRAY[$12])
+                    ORDER BY g.member_count DESC, g.expires_at DESC LIMIT $7
+                ) g
+            ) every LIMIT $7
+        )
+        SELECT f.id, f.km,
+               gp_priority($11 - f.member_count, f.expires_at - $10, f.km, $10 - f.last_activity_at,
+                           f.message_count, $15) AS score,
+               count(*) OVER ()::integer
+        FROM found f ORDER BY score DESC, f.expires_at DESC, f.id LIMIT $16 OFFSET $17
+        """,
+        [cell for cell, _, _ in fives],
+        [category for _, category, _ in fives],
+        [sub_type for _, _, sub_type in fives],
+        [cell for cell, _, _ in threes],
+        [category for _, category, _ in threes],
+        [sub_type for _, _, sub_type in threes],
+        search.most,
+        search.place.lat,
+        search.place.lng,
+        search.now,
+        search.max_members,
+        search.topic,
+        search.max_km,
+        search.min_left,
+        search.fine,
+        search.limit,
+        search.offset,
     )
 
 

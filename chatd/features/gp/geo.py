@@ -60,16 +60,16 @@ def shown_km(km: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def cells_within(cell: int, km: float) -> Cells:
+def cells_within(cell: int, km: float, finest: int = RESOLUTION) -> Cells:
     """Cells that together hold every resolution-7 cell whose middle is within ``km``, nearest first."""
-    level = next(level for most, level in _LEVELS if km <= most)
+    level = min(finest, next(level for most, level in _LEVELS if km <= most))
     found = _disk(cell, km, level)
     return Cells(*(found if level == each else [] for each in (7, 5, 3)))
 
 
 def cells_5_within(cell: int, km: float) -> list[int]:
-    """The same in resolution 5, whatever the distance."""
-    return _disk(cell, km, 5)
+    """The same in resolution 5, for distances that it suits."""
+    return cells_within(cell, km, 5).fives
 
 
 def _disk(cell: int, km: float, level: int) -> list[int]:

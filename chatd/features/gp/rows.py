@@ -1,11 +1,13 @@
 """What the statements of GPs give, where it is not what the wire shows. No logic."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import msgspec
 
 from chatd.core.ids import ChatId, UserId
 from chatd.features.gp.contract import Choice, Conversion, GpId, Status
+from chatd.features.gp.geo import Place
 
 
 class Gp(msgspec.Struct, frozen=True):
@@ -64,6 +66,24 @@ class Card(msgspec.Struct, frozen=True):
     yes: int
     no: int
     voters: int
+
+
+class Search(NamedTuple):
+    """What is looked for around a place: at most ``most`` GPs are ranked, and a page of them given.
+
+    ``fine`` ranks time left by quarter hours.
+    """
+
+    place: Place
+    now: datetime
+    max_members: int
+    max_km: float
+    most: int
+    limit: int
+    offset: int = 0
+    topic: str | None = None
+    min_left: timedelta = timedelta(0)
+    fine: bool = False
 
 
 class Ranked(msgspec.Struct, frozen=True):

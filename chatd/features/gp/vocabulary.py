@@ -1,6 +1,6 @@
 """The words of gp-groups.md: what a GP may be, be about, and be made for."""
 
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Category = Literal["Vibe GP", "Movie GP", "Anime GP", "Other GP"]
 Topic = Literal[
@@ -47,6 +47,27 @@ GENRES: Final[dict[str, tuple[str, ...]]] = {
         "Fantasy",
     ),
 }
+
+
+class Kind(NamedTuple):
+    """A category and one of its sub-types."""
+
+    category: str
+    sub_type: str
+
+
+def kinds(category: str | None, sub_type: str | None, vibe: str | None) -> list[Kind]:
+    """The kinds that fit these filters; all where there are none. A vibe is the sub-type of a Vibe GP."""
+    return [
+        Kind(each, sub)
+        for each, subs in SUB_TYPES.items()
+        for sub in subs
+        if category in (None, each)
+        and sub_type in (None, sub)
+        and (vibe is None or (each == "Vibe GP" and sub == vibe))
+    ]
+
+
 #: Sub-types that name one work, told in ``specificName``; the sub-type "Genre" asks for ``genre``.
 NAMED: Final = frozenset({"Movie Name", "Anime Name"})
 

@@ -11,6 +11,7 @@ from chatd.features.gp import discovery, discovery_store, geo, service
 from chatd.features.gp.contract import ExploreGps, ListGps
 from chatd.features.gp.errors import GpNotFound, MovingTooFast, PositionUnknown
 from chatd.features.gp.frames import GpNearby, GpWatch
+from chatd.features.gp.rows import Search
 from tests.features.gp.conftest import DELHI
 
 KM = 1 / 111.19  # degrees of latitude
@@ -247,10 +248,8 @@ async def test_searching_walks_the_indexes_of_the_three_resolutions(world, eve):
 
     for radius, index in ((10, "gps_near_7"), (100, "gps_near_5"), (500, "gps_near_3")):
         place = geo.snap(*DELHI)
-        args = await discovery_store.ranked(
-            Seen(), geo.cells_within(place.cell, radius), 40, 1000, place, radius, world.clock.now(), 5,
-            None, None, None, discovery.NO_TIME, False, 7, 0,
-        )  # fmt: skip
+        search = Search(place, world.clock.now(), 5, radius, most=1000, limit=7)
+        args = await discovery_store.ranked(Seen(), geo.cells_within(place.cell, radius), 40, search)
         async with world.db.connection() as connection:
             assert isinstance(connection, asyncpg.pool.PoolConnectionProxy)
             plan = "\n".join(r[0] for r in await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS) {sql}", *args))
