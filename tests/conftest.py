@@ -3,12 +3,19 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import asyncpg
 import pytest
+import uvloop
 
 from chatd.db import migrations
 from chatd.embedded import Embedded
+
+
+def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
+    """The loop that chatd is served on: how a transport buffers and pauses is part of what is tested."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,120 @@
+"""Under the frames: compression that is paid once a chat, TLS, and the first bytes of a connection."""
+
+import asyncio
+import datetime
+import ssl
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from chatd.wire import codec
+from tests.system.world import Phone, World
+
+
+async def test_compressed_and_plain_sockets_of_a_chat_hear_the_same(one: World) -> None:
+    on = msgspec.structs.replace(one.settings.socket, compression=True)
+    await one.node(socket=on)
+    ann, bob, eve = await one.users(3)
+    chat = await one.group(ann, bob, eve)
+    a, b = await one.phone(ann, node=1), await one.phone(bob, node=1)
+    plain = await one.phone(eve, node=1, compression=None)
+    assert "permessage-deflate" in a.socket.response.headers["Sec-WebSocket-Extensions"]
+    packed = []
+    real = codec.deflated
+    codec.deflated = lambda frames: packed.append(frames) or real(frames)  # type: ignore[assignment,func-returns-value]
+    try:
+        await a.say(chat, "compress me " * 100)
+        for phone in (a, b, plain):
+            new = await phone.event("message.new", seq=1)
+            assert new["message"]["content"]["text"] == "compress me " * 100
+    finally:
+        codec.deflated = real
+    assert len(packed) == 1  # once for the chat, whatever the number of sockets
+    await b.call("typing.start", chat_id=chat)
+    await a.event("typing.start", user_id=bob)
+    await a.call("presence.watch", user_ids=[bob])
+
+
+def _certificate(directory: Path) -> tuple[Path, Path]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    cert_file, key_file = directory / "cert.pem", directory / "key.pem"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    return cert_file, key_file
+
+
+async def test_tls_serves_sockets_and_rest_on_the_one_port(one: World, tmp_path: Path) -> None:
+    cert, key = _certificate(tmp_path)
+    server = msgspec.structs.replace(one.settings.server, tls_cert=str(cert), tls_key=str(key))
+    node = await one.node(server=server)
+    trust = ssl.create_default_context(cafile=str(cert))
+    (ann,) = await one.users(1)
+    base = f"localhost:{node.listener.port}"
+    async with one.http.get(f"https://{base}/healthz", ssl=trust) as answer:
+        assert answer.status == 200
+    from websockets.asyncio.client import connect
+
+    socket = await connect(f"wss://{base}/ws", ssl=trust, proxy=None, host="127.0.0.1")
+    phone = Phone(socket, ann)
+    await phone.send("connection.init", token=one.token(ann))
+    await phone.event("connection.ready")
+    await phone.fence()
+    await phone.close()
+
+
+async def test_an_upgrade_in_pieces_is_an_upgrade(one: World) -> None:
+    (ann,) = await one.users(1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.nodes[0].listener.port)
+    head = (
+        f"GET /ws?token={one.token(ann)} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+    for at in range(0, len(head), 37):
+        writer.write(head[at : at + 37])
+        await writer.drain()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+    writer.close()
+
+
+async def test_who_says_nothing_or_half_a_request_is_let_go(one: World) -> None:
+    quick = msgspec.structs.replace(one.settings.socket, init_timeout_s=0.3)
+    node = await one.node(socket=quick)
+    for start in (b"", b"GET /ws HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01\x02\x00"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", node.listener.port)
+        writer.write(start)
+        async with asyncio.timeout(10):
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_head_without_end_is_refused(one: World) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.nodes[0].listener.port)
+    writer.write(b"GET /ws HTTP/1.1\r\nX: " + b"x" * 40_000)
+    async with asyncio.timeout(10):
+        assert (await reader.read(20))[9:12] == b"400"
+    writer.close()
