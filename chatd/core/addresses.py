@@ -41,6 +41,11 @@ class Proxies:
                 break
         return str(address)
 
+    def trusts(self, peer: str) -> bool:
+        """Whether this peer is a trusted proxy."""
+        address = _parse(peer)
+        return address is not None and self._trusts(address)
+
     def _trusts(self, address: Address) -> bool:
         return any(address in network for network in self._networks)
 

@@ -14,6 +14,7 @@ import msgspec
 from chatd.core.clock import Clock
 from chatd.core.declarations import Batch
 from chatd.core.ids import Ids
+from chatd.core.objects import NoObjects, ObjectStore
 from chatd.core.pending import Pending
 from chatd.core.settings import Settings
 
@@ -222,6 +223,7 @@ class OpenScreen:
 
 
 _OPEN = OpenScreen()
+_NOWHERE: Any = NoObjects()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,10 @@ class Ctx:
     ids: Ids
     settings: Settings
     screen: Screen = _OPEN
+    objects: ObjectStore = _NOWHERE
     #: The connection (socket) or request id, for logs; commands of one socket share it.
     origin: str = ""
     #: The client's address, after trusted proxies.
     address: str = ""
+    #: Where the client has reached us, as "https://chat.example.com"; empty where that is not known.
+    base_url: str = ""

@@ -5,13 +5,15 @@ Types come from the handler's annotations:
 
 - a parameter named in the path's braces is converted to its annotation;
 - ``body`` is the JSON body (a msgspec.Struct), ``query`` the query string (a msgspec.Struct);
-- the return annotation is the answer's body, ``None`` is 204, ``Answer[T]`` chooses its status itself.
+- the return annotation is the answer's body, ``None`` is 204, ``Answer[T]`` chooses its status itself;
+- what is no JSON: a ``body`` of ``Incoming`` is read as it comes, ``Download`` and ``Redirect`` answer.
 """
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, get_type_hints
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar, get_type_hints
 
 import msgspec
 
@@ -28,6 +30,40 @@ class Answer(msgspec.Struct, Generic[T], frozen=True):
 
     body: T
     status: int
+
+
+class Incoming(Protocol):
+    """A body that is read as it comes, never held whole."""
+
+    @property
+    def length(self) -> int | None:
+        """What the client says that it will send."""
+        ...
+
+    def chunks(self, at_most: int) -> AsyncIterator[bytes]:
+        """Its bytes. Raises TooLarge past ``at_most``, RequestTimeout where no more come, BadRequest."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file as the answer: ranges and conditions (RFC 9110, 13 and 14) are the edge's business.
+
+    It is shown for what ``content_type`` says and nothing else, and runs no script.
+    """
+
+    path: Path
+    content_type: str
+    disposition: str
+    #: For how long the client may keep it, in seconds.
+    max_age: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """It is there now; 302."""
+
+    location: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +95,8 @@ class Route:
     internal: bool = False
     #: Refusals in the words of the room's own document; None: problem+json.
     dialect: Dialect | None = None
+    #: How long it may take; 0: as every request.
+    timeout_s: float = 0.0
 
     @property
     def summary(self) -> str:
@@ -138,9 +176,10 @@ def _route(method: str, default: int) -> Callable[..., Route]:
         tag: str = "",
         internal: bool = False,
         dialect: Dialect | None = None,
+        timeout_s: float = 0.0,
     ) -> Route:
         statuses = status if isinstance(status, tuple) else (status,)
-        return Route(method, path, handler, statuses, raises, auth, limit, tag, internal, dialect)
+        return Route(method, path, handler, statuses, raises, auth, limit, tag, internal, dialect, timeout_s)
 
     return declare
 

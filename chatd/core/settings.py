@@ -119,6 +119,29 @@ class Chats(Section, frozen=True):
     unread_cap: Count = 9999
 
 
+class Media(Section, frozen=True):
+    """What people upload."""
+
+    max_image_bytes: AtLeastOne = 5_242_880
+    max_video_bytes: AtLeastOne = 524_288_000
+    max_avatar_bytes: AtLeastOne = 2_097_152
+    max_pixels: AtLeastOne = 50_000_000
+    uploads_per_minute: Count = 30
+    fetches_per_minute: Count = 600
+    bytes_per_day: Count = 2_147_483_648
+    upload_ttl_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
+    upload_timeout_s: Patience = 3600.0
+    link_ttl_s: Annotated[int, Meta(ge=1, le=86_400)] = 300
+    unused_ttl_s: AtLeastOne = 86_400
+    workers: AtLeastOne = 2
+    clamd: str = ""
+    clamd_timeout_s: Patience = 60.0
+    s3_bucket: str = ""
+    s3_endpoint: str = ""
+    s3_region: str = "us-east-1"
+    s3_timeout_s: Patience = 30.0
+
+
 class Presence(Section, frozen=True):
     """Who is there."""
 
@@ -229,6 +252,8 @@ class Secrets(Section, frozen=True):
     fcm_account: str = ""
     apns_key: str = ""
     vapid_key: str = ""
+    s3_access_key: str = ""
+    s3_secret_key: str = ""
     classifier_key: str = ""
 
 
@@ -244,6 +269,7 @@ class Settings(Section, frozen=True):
     messages: Messages = Messages()
     admission: Admission = Admission()
     chats: Chats = Chats()
+    media: Media = Media()
     presence: Presence = Presence()
     fanout: Fanout = Fanout()
     limits: Limits = Limits()

@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from aiohttp import web
@@ -25,9 +25,10 @@ from chatd.core.ids import UuidIds
 from chatd.core.metrics import REST_REQUESTS, REST_SECONDS, Stats
 from chatd.core.settings import Settings
 from chatd.rest import root
-from chatd.rest.binding import Binding, ClientGone, unquote
+from chatd.rest.binding import Binding, unquote
 from chatd.rest.cors import Cors
 from chatd.rest.problems import error_of_http, response_of
+from chatd.rest.raw import ClientGone
 
 log = logging.getLogger("chatd.rest")
 access = logging.getLogger("chatd.access")
@@ -40,6 +41,7 @@ HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+_HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
 _CORRELATION_ID: Final = re.compile(r"[\x20-\x7e]{1,128}")
 _TEMPLATE: Final = web.RequestKey("template", str)
 _CORRELATION: Final = web.RequestKey("correlation", str)
@@ -116,11 +118,12 @@ class _Served:
             "none": ("", 0),
         }[route.limit]
 
-    async def __call__(self, request: web.Request) -> web.Response:
-        bound = asyncio.timeout(REQUEST_TIMEOUT_S)
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        seconds = self.route.timeout_s or REQUEST_TIMEOUT_S
+        bound = asyncio.timeout(seconds)
         try:
             async with bound:
-                ctx = await self._ctx(request)
+                ctx = replace(await self._ctx(request), base_url=self.edge.base_url(request))
                 if self.limit:
                     key = ctx.actor.user_id or f"address {rate_key(ctx.address)}"
                     await ctx.limiter.require(self.bucket, key, limit=self.limit, period_s=60)
@@ -129,7 +132,7 @@ class _Served:
         except TimeoutError:
             if not bound.expired():
                 raise
-            log.error("%s %s took more than %s s", self.route.method, self.route.path, REQUEST_TIMEOUT_S)
+            log.error("%s %s took more than %s s", self.route.method, self.route.path, seconds)
             raise Unavailable("This took too long") from None
         return self.binding.respond(result)
 
@@ -169,11 +172,20 @@ class Edge:
         self.stats = parts.stats
         self.cors = Cors(server.allowed_origins)
         self.proxies = Proxies(server.trusted_proxies)
+        self.public_url = server.public_url.rstrip("/")
         self._ids = UuidIds()
 
     def address(self, request: web.BaseRequest) -> str:
         """The client's address, after trusted proxies."""
         return self.proxies.client(request.remote or "", request.headers.getall("X-Forwarded-For", []))
+
+    def base_url(self, request: web.BaseRequest) -> str:
+        """How the client has called us: ``server.public_url``, or what the request says of itself."""
+        if self.public_url or not _HOST.fullmatch(request.host):
+            return self.public_url
+        said = request.headers.get("X-Forwarded-Proto", "")
+        secure = said == "https" and self.proxies.trusts(request.remote or "")
+        return f"{'https' if secure else request.scheme}://{request.host}"
 
     async def answer(self, request: web.Request, inner: Handler) -> web.StreamResponse:
         """The answer of ``inner``, or a problem where it raises; never an exception but for a lost client."""

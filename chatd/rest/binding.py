@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from aiohttp import web
 
-from chatd.core.declarations import Answer, Route
+from chatd.core.declarations import Answer, Download, Incoming, Redirect, Route
 from chatd.core.errors import (
     BadFrame,
     BadRequest,
@@ -25,18 +25,14 @@ from chatd.core.errors import (
     UnsupportedMedia,
     ValidationFailed,
 )
+from chatd.rest.raw import BODY_TIMEOUT_S, ClientGone, FileAnswer, RawBody
 from chatd.wire.codec import invalid
 
-BODY_TIMEOUT_S = 30.0
 JSON = "application/json"
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # An escaped NUL whose backslash is not itself escaped.
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-
-
-class ClientGone(Exception):
-    """The client went away while it was being read."""
 
 
 class Binding:
@@ -58,7 +54,8 @@ class Binding:
         self.body_type: Any = hints.get("body")
         self.body_optional = self.body_type is not None and NoneType in get_args(self.body_type)
         self._decode: Callable[[bytes], Any] | None = None
-        if self.body_type is not None:
+        self.raw = self.body_type is Incoming
+        if self.body_type is not None and not self.raw:
             self._decode = msgspec.json.Decoder(self.body_type).decode
 
     async def arguments(self, request: web.Request) -> dict[str, Any]:
@@ -69,17 +66,23 @@ class Binding:
             found.update((name, getattr(path, name)) for name in self.path_names)
         if self.query_type is not None:
             found["query"] = self._convert(self._query(request), self.query_type)
-        if self._decode is not None:
+        if self.raw:
+            found["body"] = RawBody(request)
+        elif self._decode is not None:
             found["body"] = self._body(await self._read(request), self._decode)
         return found
 
-    def respond(self, result: Any) -> web.Response:
+    def respond(self, result: Any) -> web.StreamResponse:
         """The answer that carries a handler's result."""
         status = self.route.statuses[0]
         if isinstance(result, Answer):
             result, status = result.body, result.status
         elif result is None:
             status = 204
+        if isinstance(result, Download):
+            return FileAnswer(result)
+        if isinstance(result, Redirect):
+            return web.Response(status=302, headers={"Location": result.location})
         if result is None:
             return web.Response(status=status)
         return web.Response(body=_encode(result), status=status, content_type=JSON)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from chatd import __version__
-from chatd.core.declarations import Route
+from chatd.core.declarations import Download, Redirect, Route
 from chatd.core.errors import (
     AppError,
     BadFrame,
@@ -35,6 +35,7 @@ from chatd.rest.described import by_code, doc, errors_section, schemas
 from chatd.rest.problems import CONTENT_TYPE, Problem, problem_of
 
 Json = dict[str, Any]
+_BYTES: Json = {"type": "string", "format": "binary"}
 _BODY_ERRORS = (BadFrame, TooLarge, UnsupportedMedia, RequestTimeout, ValidationFailed)
 _ALWAYS = (BadRequest, Internal, Unavailable)
 _EXAMPLE_ID = "req_01h455vb4pex5vsknk084sn02q"
@@ -95,7 +96,11 @@ class _Described:
     def kinds(self) -> list[Any]:
         """Every type that must have a schema."""
         kinds = [self.hints[name] for name in self.binding.path_names]
-        found = (self.binding.query_type, self.binding.body_type, self.returns)
+        found = [self.binding.query_type]
+        if not self.binding.raw:
+            found.append(self.binding.body_type)
+        if self.returns not in (Download, Redirect):
+            found.append(self.returns)
         if self.route.dialect is not None:
             kinds.append(self.route.dialect.struct)
         return kinds + [kind for kind in found if kind is not None]
@@ -111,7 +116,9 @@ class _Described:
             errors.add(RateLimited)
         if self.binding.path_names or self.binding.query_type is not None:
             errors.add(ValidationFailed)
-        if self.binding.body_type is not None:
+        if self.binding.raw:
+            errors |= {TooLarge, RequestTimeout, UnsupportedMedia}
+        elif self.binding.body_type is not None:
             errors.update(_BODY_ERRORS)
         return errors
 
@@ -123,7 +130,9 @@ class _Described:
         parameters = [*self._path_parameters(kinds), *self._query_parameters(kinds, components)]
         if parameters:
             operation["parameters"] = parameters
-        if self.binding.body_type is not None:
+        if self.binding.raw:
+            operation["requestBody"] = {"required": True, "content": {"*/*": {"schema": _BYTES}}}
+        elif self.binding.body_type is not None:
             operation["requestBody"] = {
                 "required": not self.binding.body_optional,
                 "content": {"application/json": {"schema": kinds[self.binding.body_type]}},
@@ -167,6 +176,18 @@ class _Described:
         headers = {"X-Correlation-Id": {"$ref": "#/components/headers/X-Correlation-Id"}}
         if self.returns is None:
             return {"204": {"description": "Done; there is nothing to say.", "headers": headers}}
+        if self.returns is Redirect:
+            location = {"Location": {"description": "Where it is now.", "schema": {"type": "string"}}}
+            return {"302": {"description": doc(Redirect), "headers": headers | location}}
+        if self.returns is Download:
+            content = {"*/*": {"schema": _BYTES}}
+            parts = {200: "The file.", 206: "The range of it that was asked for."}
+            rest = {304: "The client's copy is still right.", 416: "There is no such range."}
+            return {
+                str(status): {"description": text, "headers": headers}
+                | ({"content": content} if status in parts else {})
+                for status, text in (parts | rest).items()
+            }
         described = doc(self.returns) if isinstance(self.returns, type) else ""
         return {
             str(status): {

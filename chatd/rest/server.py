@@ -15,7 +15,7 @@ from chatd.core.errors import AppError, BadRequest, Internal
 from chatd.core.ids import UuidIds
 from chatd.core.metrics import REST_REQUESTS
 from chatd.rest.app import EDGE, Edge
-from chatd.rest.binding import ClientGone
+from chatd.rest.raw import ClientGone, send_seconds
 
 log = logging.getLogger("chatd.rest")
 
@@ -141,7 +141,7 @@ class _Protocol(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         """As aiohttp's, but a client that does not read is cut off."""
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
+            async with asyncio.timeout(SEND_TIMEOUT_S + send_seconds(resp)):
                 return await super().finish_response(request, resp, start_time)
         except TimeoutError:
             if self.transport is not None:
