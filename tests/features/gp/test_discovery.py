@@ -225,7 +225,7 @@ async def test_who_stops_watching_hears_nothing(world, eve):
 
 
 async def test_searching_walks_the_indexes_of_the_three_resolutions(world, eve):
-    """With a hundred thousand GPs over a continent, nothing is read but what the cells hold."""
+    """With twenty thousand GPs around, nothing is read but what the cells hold."""
     await world.db.run(
         """
         INSERT INTO gps (id, chat_id, created_by, category, sub_type, topics, cell, cell_5, cell_3, lat, lng,
@@ -233,7 +233,7 @@ async def test_searching_walks_the_indexes_of_the_three_resolutions(world, eve):
         SELECT gen_random_uuid(), gen_random_uuid(), NULL, 'Vibe GP', 'Chill', '{Life stuff}', n, n / 49,
                n / 2401, 20, 70, $1, $1, $1, $1::timestamptz + interval '4 hours',
                $1::timestamptz + interval '4 hours'
-        FROM generate_series(1, 100000) n
+        FROM generate_series(1, 20000) n
         """,
         world.clock.now(),
     )
