@@ -146,7 +146,7 @@ ROUTES = (
         "/gp/join",
         join,
         status=200,
-        raises=(GpNotFound, GpNotActive, AlreadyMember, GpFull),
+        raises=(GpNotFound, GpNotActive, AlreadyMember, GpFull, Forbidden),
         limit="read",
         dialect=DIALECT,
     ),

@@ -27,7 +27,7 @@ from chatd.features.gp.contract import (
     UpdateGpActivity,
 )
 from chatd.features.gp.discovery import explore, list_near, unwatch, watch
-from chatd.features.gp.errors import AlreadyMember, GpFull, GpNotFound, NotAMember
+from chatd.features.gp.errors import AlreadyMember, GpFull, GpNotActive, GpNotFound, NotAMember
 from chatd.features.gp.frames import GpMemberJoined, GpMemberLeft
 from chatd.features.gp.rows import Gp
 from chatd.features.gp.vocabulary import SHOWN
@@ -41,6 +41,7 @@ __all__ = (
     "explore",
     "join",
     "leave",
+    "leave_all",
     "limits",
     "list_near",
     "mine",
@@ -121,6 +122,18 @@ async def leave(ctx: Ctx, gp_id: GpId) -> GpLeft:
             if rules.conversion_at(gp, now) == "voting":
                 await voting.decide(tx, ctx, gp)
     return GpLeft(gp_id=gp_id, message="You have left this GP")
+
+
+async def leave_all(ctx: Ctx) -> int:
+    """Leave every living GP, for one whose account goes; how many those were."""
+    left = 0
+    for gp_id in await store.ids_of_member(ctx.db, ctx.actor.user_id, ctx.clock.now(), MINE):
+        try:
+            await leave(ctx, gp_id)
+        except (GpNotActive, NotAMember):
+            continue  # over, or left meanwhile
+        left += 1
+    return left
 
 
 async def details(ctx: Ctx, gp_id: GpId) -> GpAnswer:
