@@ -3,6 +3,7 @@
 import { announce, attempt, avatar, batched, button, dayName, h, icon, lastSeen, plural, reconcile, sameDay } from "./dom.js";
 import { Composer } from "./composer.js";
 import { details } from "./dialogs.js";
+import { GpBar } from "./gp.js";
 import { showAttachment } from "./media.js";
 import { messageElement, plainText, signature } from "./message.js";
 
@@ -25,7 +26,8 @@ export class Conversation {
     this.typing = h("div", { class: "typing-line", "aria-live": "polite" });
     this.jump = h("button", { type: "button", class: "jump", hidden: true, "aria-label": "Go to the newest message", onclick: () => this.toEnd() }, icon("down"), this.count = h("span"));
     this.scroller = h("div", { class: "scroller", tabindex: "-1", onscroll: () => this.#scrolled() }, this.log, this.typing);
-    this.element = h("section", { class: "conversation", "aria-label": "Conversation" }, this.head, this.scroller, this.jump, this.composer.element);
+    this.bar = chat.type === "gp" && chat.context_id ? new GpBar(this) : null;
+    this.element = h("section", { class: "conversation", "aria-label": "Conversation" }, this.head, this.bar?.element ?? "", this.scroller, this.jump, this.composer.element);
     this.arrived = 0;
   }
 
@@ -46,7 +48,7 @@ export class Conversation {
     this.#head();
     this.#draw();
     this.composer.start();
-    if (!this.chat.loaded) this.#older();
+    if (!this.chat.loaded) this.loading = this.#older();
     else this.toEnd();
   }
 
@@ -55,6 +57,7 @@ export class Conversation {
     for (const event of ["focus", "visibilitychange"]) removeEventListener(event, this.seen);
     this.#observer.disconnect();
     this.composer.leave();
+    this.bar?.leave();
   }
 
   /** A command about this chat. */
@@ -72,12 +75,14 @@ export class Conversation {
 
   /** Show a message; older pages are loaded until it is there. */
   async goTo(messageId) {
+    await this.loading; // the first page, where this conversation has only just been opened
     for (let pages = 0; pages < 20 && !this.chat.messages.has(messageId) && this.chat.hasOlder; pages++) {
       if (!(await attempt(() => this.model.loadOlder(this.chat)))) return;
     }
     this.#draw();
     const element = this.log.querySelector(`[data-id="${messageId}"]`);
     if (!element) return;
+    this.#atEnd = false;
     element.scrollIntoView({ block: "center" });
     element.focus({ preventScroll: true });
     element.classList.add("flash");

@@ -2,6 +2,7 @@
 
 import { Conversation } from "./conversation.js";
 import { attempt, batched, h, toast, explain } from "./dom.js";
+import { Nearby } from "./gp.js";
 import { Sidebar } from "./sidebar.js";
 import { startDirect } from "./dialogs.js";
 
@@ -43,13 +44,19 @@ export class Main {
   // ------------------------------------------------------------------------ places
 
   #route() {
-    const [, place, id] = /^#\/(\w+)\/?(.*)$/.exec(location.hash) ?? [];
-    if (place === "chat" && id) this.#open(id);
+    const [, place, id, message] = /^#\/(\w+)\/?([^/]*)\/?(.*)$/.exec(location.hash) ?? [];
+    if (place === "chat" && id) this.#open(id, message);
+    else if (place === "gp") this.#nearby();
     else if (place === "with" && id) this.#meet(id);
     else this.#rest();
   }
 
-  async #open(chatId) {
+  async #open(chatId, messageId = "") {
+    await this.#chat(chatId);
+    if (messageId && this.#conversation?.chatId === chatId) this.#conversation.goTo(messageId);
+  }
+
+  async #chat(chatId) {
     if (this.#conversation?.chatId === chatId) return;
     this.#close();
     this.model.openId = chatId;
@@ -67,7 +74,7 @@ export class Main {
         this.go("");
       } else if (!known && this.model.openId === chatId) {
         await this.client.opened(3_600_000).catch(() => {});
-        if (this.model.openId === chatId) this.#open(chatId);
+        if (this.model.openId === chatId) await this.#chat(chatId);
       }
     }
   }
@@ -84,6 +91,17 @@ export class Main {
     this.#conversation?.leave();
     this.#conversation = null;
     this.model.openId = null;
+  }
+
+  #nearby() {
+    this.#close();
+    this.frame.dataset.pane = "chat";
+    const page = new Nearby(this);
+    this.#conversation = page;
+    this.stage.replaceChildren(page.element);
+    page.element.querySelector("h2").focus();
+    page.start();
+    this.sidebar.draw();
   }
 
   /** Nothing open: the list alone on a phone, a word beside it on a desktop. */

@@ -1,6 +1,6 @@
 /** Search in the messages of my chats, where the server has it. */
 
-import { h, shortTime } from "./dom.js";
+import { avatar, h, shortTime } from "./dom.js";
 
 const WAIT_MS = 300;
 let timer = null;
@@ -29,6 +29,27 @@ async function look(main, text, place) {
 }
 
 function show(main, page, place) {
-  place.replaceChildren();
-  void page;
+  const { model } = main;
+  model.people.want(page.items.map(({ message }) => message.sender_id));
+  place.replaceChildren(h("h2", { role: "status" }, page.items.length ? "Messages" : "No messages found"),
+    h("ul", { class: "chats" }, page.items.map(({ message, highlight }) => {
+      const chat = model.chats.get(message.chat_id);
+      const title = chat ? model.titleOf(chat) : "A conversation";
+      return h("li", {}, h("a", { href: `#/chat/${message.chat_id}/${message.id}` },
+        avatar(chat?.peer_id ?? message.chat_id, title, { url: model.people.avatarUrl(chat?.peer_id) }),
+        h("span", { class: "lines" },
+          h("span", { class: "line" }, h("span", { class: "name" }, title), h("time", { datetime: message.sent_at }, shortTime(message.sent_at))),
+          h("span", { class: "line" }, h("span", { class: "preview" }, highlight ? marked(highlight) : message.content.text ?? "")))));
+    })));
+}
+
+const ENTITIES = { "&lt;": "<", "&gt;": ">", "&quot;": '"', "&#x27;": "'", "&#39;": "'", "&#34;": '"', "&amp;": "&" };
+
+/** The server's highlight, which is escaped HTML with <mark>, as elements: no string here becomes HTML. */
+function marked(html) {
+  const plain = (text) => text.replace(/&(?:lt|gt|quot|amp|#x27|#39|#34);/g, (entity) => ENTITIES[entity]);
+  return html.split(/(<mark>.*?<\/mark>)/s).map((part) => {
+    const match = /^<mark>(.*)<\/mark>$/s.exec(part);
+    return match ? h("mark", {}, plain(match[1])) : plain(part);
+  });
 }

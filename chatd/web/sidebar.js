@@ -20,8 +20,10 @@ export class Sidebar {
     this.more = h("button", { type: "button", class: "text wide", hidden: true, onclick: () => attempt(() => model.more()) }, "Show more");
     this.field = h("input", { type: "search", placeholder: "Search", "aria-label": "Search conversations and messages", autocomplete: "off",
       oninput: () => this.#search(), onkeydown: (event) => { if (event.key === "ArrowDown") this.#links()[0]?.focus(); } });
+    this.near = h("a", { class: "round", href: "#/gp", "aria-label": "Nearby", title: "Nearby", hidden: true }, icon("pin"));
+    main.features.has("GET", "/gp/list").then((has) => { this.near.hidden = !has; });
     this.element = h("aside", { class: "side", "aria-label": "Conversations" },
-      h("header", {}, this.me, h("h1", {}, "Chats"), button("plus", "New conversation", () => newChat(main))),
+      h("header", {}, this.me, h("h1", {}, "Chats"), this.near, button("plus", "New conversation", () => newChat(main))),
       h("div", { class: "search" }, icon("search"), this.field),
       h("nav", { "aria-label": "Conversations" }, this.list, this.found, this.more));
     const draw = batched(() => this.draw());
