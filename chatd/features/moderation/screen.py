@@ -7,6 +7,7 @@ nodes through the limiter, and cost a round trip only while one of them is on.
 
 import re
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -61,7 +62,7 @@ class _Text:
     def hosts(self) -> list[tuple[str, bool]]:
         """The host of every link, lower case, and whether somebody's name stands before it."""
         if self._hosts is None:
-            found = _LINK.findall(self.text) if "." in self.text else []
+            found = _LINK.findall(self.text) if "." in self.text or "://" in self.text else []
             self._hosts = [host for link in found if (host := _host(link)) is not None]
         return self._hosts
 
@@ -183,10 +184,19 @@ def _within(host: str, domains: frozenset[str]) -> bool:
 
 
 def _is_disguised(host: str) -> bool:
-    """Letters of an alphabet that looks like another; or their ASCII form."""
-    return any(label.startswith("xn--") for label in host.split(".")) or (
-        not host.isascii() and fold(host) != host and any("a" <= c <= "z" for c in host)
-    )
+    """A name that is not what it looks like: letters of two alphabets in one label, a label of look-alikes
+    alone under a Latin ending, or the ASCII form of whatever it is.
+    """
+    labels = host.split(".")
+    for label in labels:
+        if label.startswith("xn--"):
+            return True
+        foreign = any(c.isalpha() and not unicodedata.name(c, "").startswith("LATIN") for c in label)
+        if foreign and any("a" <= c <= "z" for c in label):
+            return True
+        if foreign and labels[-1].isascii() and fold(label).isascii():
+            return True
+    return False
 
 
 def _is_address(host: str) -> bool:
