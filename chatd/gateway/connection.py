@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
         "phase",
         "rates",
         "recheck",
+        "resuming",
         "rooms",
         "scope",
         "slow",
@@ -98,6 +99,7 @@ class Connection(asyncio.Protocol):
         self.paused_reading = False
         self.unread = b""
         self.held = False
+        self.resuming = False  # _read_on is on its way
         self.drained: asyncio.Future[None] | None = None
         self.expires_at = 0.0
         self.timer: asyncio.TimerHandle | None = None
@@ -315,6 +317,7 @@ class Connection(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take no more bytes until ``resume_reading``: back-pressure for who sends too much."""
+        self.resuming = False
         if not self.paused_reading and not self.transport.is_closing():
             self.paused_reading = True
             self.transport.pause_reading()
@@ -323,18 +326,19 @@ class Connection(asyncio.Protocol):
         """Take bytes again, those first that came before the pause."""
         if self.edge.draining and self.phase is not Phase.CLOSING:
             return  # nothing new is begun
-        if self.paused_reading and not self.transport.is_closing():
+        if self.paused_reading and not self.resuming and not self.transport.is_closing():
             if self.unread:
                 # Not at once: this may be in the middle of a round of group commit.
+                self.resuming = True
                 asyncio.get_running_loop().call_soon(self._read_on)
             else:
                 self.paused_reading = False
                 self.transport.resume_reading()
 
     def _read_on(self) -> None:
-        if not self.paused_reading or self.transport.is_closing():
+        if not self.resuming or self.transport.is_closing():
             return
-        self.paused_reading = False
+        self.resuming = self.paused_reading = False
         self._frames(self.unread)
         if not self.paused_reading and not self.transport.is_closing():
             self.transport.resume_reading()
