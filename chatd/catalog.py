@@ -28,6 +28,8 @@ from chatd.features.moderation import jobs as moderation_jobs
 from chatd.features.notifications import api as notifications
 from chatd.features.notifications import contract as notifications_contract
 from chatd.features.notifications import jobs as notifications_jobs
+from chatd.features.personal_data import api as personal_data
+from chatd.features.personal_data import jobs as personal_data_jobs
 from chatd.features.presence import api as presence
 from chatd.features.presence import contract as presence_contract
 from chatd.features.presence import jobs as presence_jobs
@@ -49,6 +51,7 @@ ROOMS: tuple[ModuleType, ...] = (
     privacy,
     search,
     admin,
+    personal_data,
 )
 _WITH_EVENTS: tuple[ModuleType, ...] = (
     chats_contract,
@@ -67,6 +70,7 @@ _WITH_JOBS: tuple[ModuleType, ...] = (
     conversations_jobs,
     devices_jobs,
     notifications_jobs,
+    personal_data_jobs,
     gp_jobs,
     search_jobs,
 )

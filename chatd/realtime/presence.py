@@ -164,7 +164,7 @@ class NodePresence:
         return OFFLINE if state is None else state[0]
 
     def has_socket(self, user_id: str) -> bool:
-        """Whether a device of the user has a socket on any node, or had one a flap ago; invisible ones too."""
+        """Whether a device of the user has a socket on any node, or had a flap ago; invisible ones too."""
         return user_id in self._own or any(user_id in node.states for node in self._nodes.values())
 
     def since(self, user_id: str) -> float | None:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from chatd.core.context import Queries
+from chatd.core.ids import UserId
 from chatd.features.accounts.contract import NewLogin, Proof, Session
 
 
@@ -222,4 +223,70 @@ async def purge_failures(db: Queries, before: datetime, limit: int) -> int:
         """,
         before,
         limit,
+    )
+
+
+async def mark_departed(db: Queries, user_id: str, now: datetime) -> bool:
+    """From now on the account is nobody's; False where it was so already."""
+    return bool(
+        await db.run(
+            """
+            INSERT INTO account_deletions (user_id, requested_at, due_at) VALUES ($1, $2, $2)
+            ON CONFLICT (user_id) DO NOTHING
+            """,
+            user_id,
+            now,
+        )
+    )
+
+
+async def scrub(db: Queries, user_id: str, now: datetime) -> int:
+    """Leave a tombstone of the account: an id that others' conversations name, and nothing of a person."""
+    return await db.run(
+        """
+        WITH identities AS (
+            DELETE FROM user_identities WHERE user_id = $1
+        ), profile AS (
+            UPDATE user_profiles SET interests = '{}', icebreaker_prompt_id = NULL, settings = '{}'
+            WHERE user_id = $1
+        )
+        UPDATE users SET
+            email = id || '@deleted.invalid', email_verified = false, password_hash = NULL,
+            display_name = 'Deleted user', bio = NULL, city = NULL, avatar_url = NULL, premium_tier = NULL,
+            roles = '{user}', signup_source = NULL, time_zone = NULL, last_active_at = NULL, updated_at = $2
+        WHERE id = $1
+        """,
+        user_id,
+        now,
+    )
+
+
+async def claim_departures(db: Queries, now: datetime, until: datetime, limit: int) -> list[str]:
+    """Accounts whose data is to go; nobody else takes them before ``until``."""
+    return await db.rows(
+        UserId,
+        """
+        UPDATE account_deletions SET due_at = $2 WHERE user_id IN (
+            SELECT user_id FROM account_deletions WHERE finished_at IS NULL AND due_at <= $1
+            ORDER BY due_at LIMIT $3 FOR UPDATE SKIP LOCKED
+        )
+        RETURNING user_id
+        """,
+        now,
+        until,
+        limit,
+    )
+
+
+async def finish_departure(db: Queries, user_id: str, now: datetime) -> int:
+    """All is gone; whatever was written late about the user's last moments too."""
+    return await db.run(
+        """
+        WITH tombstone AS (
+            UPDATE users SET last_active_at = NULL WHERE id = $1
+        )
+        UPDATE account_deletions SET finished_at = $2 WHERE user_id = $1
+        """,
+        user_id,
+        now,
     )

@@ -41,6 +41,12 @@ from chatd.features.accounts.contract import (
     SignedIn,
     Tokens,
 )
+from chatd.features.accounts.departing import (
+    claim_departures,
+    depart,
+    finish_departure,
+    require_oneself,
+)
 from chatd.features.accounts.roles import account, end_session_of, lock_admins, sessions_of, set_roles
 from chatd.features.accounts.security import take_new_logins
 from chatd.features.accounts.sessions import (
@@ -57,10 +63,13 @@ __all__ = [
     "account",
     "ban",
     "banned",
+    "claim_departures",
     "count_active",
     "create_many",
+    "depart",
     "end_session_of",
     "end_sessions",
+    "finish_departure",
     "get_cards",
     "get_profile",
     "last_active",
@@ -70,11 +79,13 @@ __all__ = [
     "login_oidc",
     "logout",
     "patch_profile",
+    "person",
     "rank",
     "refresh",
     "register",
     "require_attempts",
     "require_live_session",
+    "require_oneself",
     "session_refusal",
     "session_states",
     "sessions_of",
@@ -295,6 +306,11 @@ async def create_many(
 
 def _resolve(ctx: Ctx, user_id: str) -> str:
     return ctx.actor.user_id if user_id == "me" else user_id
+
+
+async def person(db: Queries, user_id: str) -> Person:
+    """All of an account but its secrets, for its owner. Raises UserNotFound."""
+    return await _person(db, user_id)
 
 
 async def _person(db: Queries, user_id: str) -> Person:

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import ChatNotFound, Conflict, Forbidden, UserNotFound, ValidationFailed
 from chatd.core.ids import ChatId, UserId
-from chatd.features.chats import erasing_store, rules, store
+from chatd.features.chats import departing_store, erasing_store, rules, store
 from chatd.features.chats.bans import bans, lift_ban, mute, require_none_banned, save_ban
 from chatd.features.chats.contract import (
     Chat,
@@ -61,6 +61,7 @@ __all__ = (
     "convert",
     "create",
     "decline",
+    "depart",
     "detail",
     "erase",
     "expel",
@@ -90,6 +91,10 @@ __all__ = (
     "view",
     "views",
 )
+
+
+#: Chats that somebody who goes for good leaves at once.
+DEPARTURES = 20
 
 
 # ------------------------------------------------------------------------------------- for other rooms too
@@ -237,6 +242,26 @@ async def erase(tx: Tx, ctx: Ctx, chat_id: ChatId) -> None:
     members = [member.user_id for member in await store.members(tx, chat_id)]
     await erasing_store.erase(tx, chat_id)
     await _tell(tx, ctx, "chat.left", chat_id, members, "closed")
+
+
+async def depart(ctx: Ctx, user_id: UserId) -> bool:
+    """Take a user who goes for good out of some of their chats; whether more are left.
+
+    A chat whose last owner goes is the moderator's, or else the member's, of longest standing. A direct chat
+    is closed for writing; both stay in it, for there is nobody else whose it could be.
+    """
+    places = await departing_store.places(ctx.db, user_id, DEPARTURES)
+    for place in places:
+        async with ctx.db.transaction() as tx:
+            await _lock(tx, place.chat_id)
+            if place.type == "direct":
+                await set_read_only(tx, ctx, place.chat_id, True)
+                continue
+            heir = await departing_store.heir(tx, place.chat_id, user_id)
+            if place.role == "owner" and heir is not None:
+                await assign_role(tx, ctx, place.chat_id, heir, "owner", by=user_id)
+            await remove_member(tx, ctx, place.chat_id, user_id, by=user_id, reason="left")
+    return len(places) == DEPARTURES
 
 
 # --------------------------------------------------------------------------------------- in the actor's name

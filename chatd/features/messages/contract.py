@@ -278,3 +278,25 @@ class ChatActivity(msgspec.Struct, frozen=True):
     last_message_at: datetime | None
     writers: list[UserId]
     flagged: int
+
+
+class Said(msgspec.Struct, frozen=True):
+    """One's own message, as it is given to its sender (not on the wire of chats)."""
+
+    id: MessageId
+    chat_id: ChatId
+    seq: int
+    client_message_id: str
+    content: msgspec.Raw
+    reply_to: MessageId | None
+    sent_at: datetime
+    edited_at: datetime | None
+
+
+class Given(msgspec.Struct, frozen=True):
+    """One's own reaction, as it is given to its giver (not on the wire of chats)."""
+
+    chat_id: ChatId
+    message_id: MessageId
+    emoji: str
+    created_at: datetime

@@ -14,6 +14,11 @@ from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, Seat, TextContent
 from chatd.features.messages import activity_store, annotations_store, moderating_store, screening, store
 from chatd.features.messages.contract import ChatActivity, MessageDelete, MessageUpdate
+from chatd.features.messages.erasing import erase_given as erase_given
+from chatd.features.messages.erasing import erase_said as erase_said
+from chatd.features.messages.erasing import given as given
+from chatd.features.messages.erasing import next_spoken as next_spoken
+from chatd.features.messages.erasing import said as said
 from chatd.features.messages.moderating import find_subject as find_subject
 from chatd.features.messages.moderating import moderate as moderate
 from chatd.features.messages.moderating import subjects as subjects
@@ -25,10 +30,15 @@ __all__ = (
     "activity",
     "delete",
     "edit",
+    "erase_given",
+    "erase_said",
     "find_subject",
+    "given",
     "moderate",
+    "next_spoken",
     "react",
     "require_sayable",
+    "said",
     "send",
     "subjects",
     "tidy",
