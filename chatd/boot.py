@@ -117,6 +117,7 @@ class Node:
             on_node=self.presence.heard,
             presence_version=lambda: self.presence.version,
             on_up=self.presence.ask_everybody,
+            stats=self.stats,
         )
         self.ctx = Ctx(NOBODY, broker=self.broker, **ctx_parts)
         self.backend.use(self.ctx)

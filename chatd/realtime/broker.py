@@ -23,6 +23,7 @@ import msgspec
 
 from chatd.core.context import Addressed
 from chatd.core.errors import AppError, StoreUnavailable
+from chatd.core.metrics import Stats
 from chatd.core.settings import Settings
 from chatd.realtime import envelope
 from chatd.realtime.channels import Channels
@@ -67,8 +68,11 @@ class NodeBroker:
         on_node: Callable[[Any], None],
         presence_version: Callable[[], int],
         on_up: Callable[[], None],
+        stats: Stats | None = None,
     ) -> None:
         self.node_id = node_id
+        self._stats = stats or Stats()
+        self._was_up = False
         self._settings = settings
         self._reader, self._sink = reader, sink
         self._on_feed, self._on_node, self._on_link_up = on_feed, on_node, on_up
@@ -79,6 +83,7 @@ class NodeBroker:
             sink,
             patience_s=settings.fanout.gap_patience_ms / 1000,
             sweep_s=settings.fanout.sweep_s,
+            stats=self._stats,
         )
         self.typists = TypingBoard(
             sink.typing, ttl_s=settings.presence.typing_ttl_s, every_s=settings.presence.typing_every_s
@@ -323,6 +328,8 @@ class NodeBroker:
             self.carried_until = sent_at
 
     def _link_up(self) -> None:
+        self._stats.redis_reconnects += self._was_up
+        self._was_up = True
         # The other nodes' links may take longer to mend than ours.
         self._settled_at = time.monotonic() + self.MISSED_BEATS * self._settings.redis.heartbeat_s
         self._beat()

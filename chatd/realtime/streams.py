@@ -15,6 +15,7 @@ from typing import Protocol
 
 from chatd.core.context import Addressed
 from chatd.core.errors import AppError
+from chatd.core.metrics import Stats
 from chatd.realtime.sequence import Sequence
 
 log = logging.getLogger("chatd.realtime.streams")
@@ -103,7 +104,9 @@ class Streams:
     MAX_HEADS = 5000  # chats a sweep statement asks for
     MAX_HEAL = 100  # chats a healing statement reads
 
-    def __init__(self, reader: LogReader, sink: Sink, *, patience_s: float, sweep_s: float) -> None:
+    def __init__(
+        self, reader: LogReader, sink: Sink, *, patience_s: float, sweep_s: float, stats: Stats | None = None
+    ) -> None:
         self._reader, self._sink = reader, sink
         self._patience_s, self._sweep_s = patience_s, sweep_s
         self._streams: dict[str, Stream] = {}
@@ -111,8 +114,7 @@ class Streams:
         self._sick = asyncio.Event()
         self._sweep_now = asyncio.Event()
         self._gap_timer: asyncio.TimerHandle | None = None
-        self.heals = 0
-        self.gaps = 0
+        self._stats = stats or Stats()
         self.last_sweep: float = 0.0
 
     def __len__(self) -> int:
@@ -204,7 +206,7 @@ class Streams:
 
     def _note_gap(self) -> None:
         if self._gap_timer is None:
-            self.gaps += 1
+            self._stats.gaps += 1
             self._gap_timer = asyncio.get_running_loop().call_later(self._patience_s, self._gaps_due)
 
     def _gaps_due(self) -> None:
@@ -219,7 +221,6 @@ class Streams:
         wanted = list(self._wanted(sick[: self.MAX_HEAL]))
         if not wanted:
             return False
-        self.heals += len(wanted)
         for found in await self._reader.missing(wanted):
             self._take(found)
         healing = [w for w in wanted if self._moved(w)]
@@ -245,8 +246,10 @@ class Streams:
         stream = self._streams.get(found.chat_id)
         if stream is None:
             return
+        before = stream.log.position or 0
         if found.frames:
             self._pass_log(stream, stream.log.offer(found.first_seq, found.frames))
+        self._stats.heals += (stream.log.position or 0) - before
         if found.receipt_seq > (stream.marks.position or 0):
             self._sink.marks(stream.chat_id, found.marks)
             self._pass_marks(stream, stream.marks.skip_to(found.receipt_seq))

@@ -8,6 +8,7 @@ import pytest
 
 from chatd.core.context import Addressed
 from chatd.core.errors import StoreUnavailable
+from chatd.core.metrics import Stats
 from chatd.core.settings import Fanout, Redis, Settings
 from chatd.realtime.broker import NodeBroker
 from chatd.realtime.streams import Found, Head, Missing, Streams
@@ -119,7 +120,8 @@ async def test_a_chat_that_could_not_be_opened_can_be_later(
 
 
 async def test_healing_ends_where_postgresql_has_no_more_of_a_chat(log: Log, sockets: Sockets) -> None:
-    streams = Streams(log, sockets, patience_s=0.0, sweep_s=60.0)
+    stats = Stats()
+    streams = Streams(log, sockets, patience_s=0.0, sweep_s=60.0, stats=stats)
     streams.start(streams.add(CHAT), Head(CHAT, 0, 0))
     log.head = Head(CHAT, 5, 0)
     tasks = [asyncio.create_task(streams.sweep_forever()), asyncio.create_task(streams.heal_forever())]
@@ -130,6 +132,7 @@ async def test_healing_ends_where_postgresql_has_no_more_of_a_chat(log: Log, soc
     for _ in range(100):
         await asyncio.sleep(0)
     assert log.asked == 2
+    assert stats.heals == 0
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
