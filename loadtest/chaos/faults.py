@@ -97,10 +97,11 @@ async def deafen(stage: Stage) -> None:
     for passage in struck:
         passage.deafen()
     try:
-        for person in stage.crowd.people[:4]:
-            for _ in range(40):
-                person.start(_shout(person.say, stage.rng.choice(person.chats)))
-                await asyncio.sleep(0.01)
+        everybody = stage.crowd.people[0].chats[0]
+        for _ in range(60):
+            for person in stage.crowd.people[:4]:
+                person.start(_shout(person.say, everybody))
+            await asyncio.sleep(0.03)
         await stage.hold(10.0, 3.0)
     finally:
         for passage in struck:
@@ -108,7 +109,7 @@ async def deafen(stage: Stage) -> None:
 
 
 async def _shout(say: Callable[[str, str], Awaitable[object]], chat_id: str) -> None:
-    await say(chat_id, f"{time.monotonic()} " + "loud " * 700)
+    await say(chat_id, f"{time.monotonic()} " + "loud " * 790)
 
 
 async def _on_passages(

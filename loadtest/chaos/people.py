@@ -35,10 +35,12 @@ class Device(Client):
         records: Records,
         rng: random.Random,
         proxied: bool,
+        scope: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(account, urls, ack_timeout_s=8.0, patience_s=PATIENCE_S, **options)
-        self.name = name
+        path = f"/chats/{scope}" if scope else "/ws"
+        super().__init__(account, urls, path=path, ack_timeout_s=8.0, patience_s=PATIENCE_S, **options)
+        self.name, self.scope = name, scope
         self.watching: list[str] = []
         #: user -> the status last shown to this device.
         self.shown: dict[str, str] = {}
@@ -67,6 +69,7 @@ class Device(Client):
             ready,
             time.monotonic(),
             proxied=self._proxied,
+            scope=self.scope,
         )
         self._records.sockets.append(self._record)
         super().connected(ready)
@@ -147,9 +150,9 @@ class Person:
             (self._vanish, 1),
         ]
 
-    async def equip(self, count: int, proxied: int, watched: Sequence[str]) -> None:
+    async def equip(self, count: int, proxied: int, watched: Sequence[str], scope: str | None = None) -> None:
         """Take up so many devices, some of them behind proxies, each on a node of its own at first."""
-        for index in range(count):
+        for index in range(len(self.devices), len(self.devices) + count):
             far = index < proxied
             urls = list(self.crowd.proxied_urls if far else self.crowd.urls)
             self.rng.shuffle(urls)
@@ -160,12 +163,17 @@ class Person:
                 records=self.crowd.records,
                 rng=random.Random(self.rng.random()),
                 proxied=far,
-                since=dict.fromkeys(self.chats, 0),
+                scope=scope,
+                since=dict.fromkeys([scope] if scope else self.chats, 0),
                 decode=self.crowd.decode,
             )
             device.watching = list(watched)
             self.devices.append(device)
             await device.start()
+
+    def devices_in(self, chat_id: str) -> list[Device]:
+        """Those that may speak in a chat."""
+        return [device for device in self.devices if device.scope in (None, chat_id)]
 
     async def live(self) -> None:
         """Act until cancelled; at most ten things at a time."""
@@ -237,7 +245,7 @@ class Person:
             if self.rng.random() < 0.15:
                 seq, message_id = await self._post(chat_id, key, text)
             else:
-                device = self.rng.choice(self.devices)
+                device = self.rng.choice(self.devices_in(chat_id))
                 ack = await device.send(chat_id, text, client_message_id=key, timeout_s=PATIENCE_S)
                 seq, message_id = ack.seq, ack.message_id
         except Refused as error:
@@ -292,7 +300,7 @@ class Person:
             await self._do(
                 "read", chat_id, message_id, "", "delivery.read", {"last_read_message_id": message_id}
             )
-            device = self.rng.choice(self.devices)
+            device = self.rng.choice(self.devices_in(chat_id))
             device.tell("delivery.received", chat_id=chat_id, message_id=message_id)
 
     def _pick(self, *, own: bool) -> tuple[str, str] | None:
@@ -315,7 +323,8 @@ class Person:
         if kind != "read":
             fields = {**fields, "message_id": message_id}
         try:
-            device = self.rng.choice([d for d in self.devices if d.link.up] or self.devices)
+            there = self.devices_in(chat_id)
+            device = self.rng.choice([d for d in there if d.link.up] or there)
             await device.command(command, chat_id=chat_id, **fields)
             deed.done = True
         except Refused as error:
@@ -337,7 +346,8 @@ class Person:
     # ----------------------------------------------------------------------------------------- ephemeral
 
     async def _type(self) -> None:
-        device, chat_id = self.rng.choice(self.devices), self.rng.choice(self.chats)
+        chat_id = self.rng.choice(self.chats)
+        device = self.rng.choice(self.devices_in(chat_id))
         device.tell("typing.start", chat_id=chat_id)
         if self.rng.random() < 0.7:
             await asyncio.sleep(self.rng.uniform(0.3, 3.0))

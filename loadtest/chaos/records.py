@@ -22,6 +22,11 @@ class SocketRecord:
     closed_at: float | None = None
     #: Through a proxy that may stall it: nothing about its times can be held against the server.
     proxied: bool = False
+    #: The one chat of a /chats/{chat_id} socket.
+    scope: str | None = None
+
+    def is_for(self, chat_id: str) -> bool:
+        return self.scope in (None, chat_id)
 
     def of_type(self, *types: str) -> Iterator[tuple[float, Frame]]:
         return ((at, frame) for at, frame in self.frames if frame["type"] in types)

@@ -47,7 +47,8 @@ def _summary(verdict: Verdict) -> str:
         f"{acked} of {len(records.sends)} messages acked, "
         f"{len(records.deeds)} edits, deletes, reactions and reads, {len(records.sockets)} sockets, "
         f"{deliveries} deliveries, {again} repeated acks, {frames['chat.reset']} resets, "
-        f"closed with {codes or 'nothing'}; {broken}"
+        f"closed with {codes or 'nothing'}; "
+        f"{', '.join(f'{name} {n}' for name, n in verdict.counted.items())}: {broken}"
     )
 
 

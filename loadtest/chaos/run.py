@@ -17,6 +17,7 @@ from loadtest.chaos.world import World, world
 from loadtest.rest import Api, ChatdError
 
 GUESTS = 2
+COUNTERS = ("gaps", "heals", "redis_reconnects", "slow_closes", "ephemeral_drops")
 #: How long after its end a fault may still be felt.
 HEAL_S = 20.0
 #: What this machine may lose us on its own, beyond what we notice ourselves.
@@ -56,7 +57,9 @@ class Verdict:
     violations: list[Violation]
     took_s: float
     closes: Counter[int]
-    """How often a socket ended with which code."""
+    """How often a socket ended with which code, as the clients saw it."""
+    counted: dict[str, int]
+    """Counters of /metrics, over all nodes."""
 
 
 async def run(options: Options) -> Verdict:
@@ -81,12 +84,13 @@ async def run(options: Options) -> Verdict:
         await _populate(crowd, api, options)
         await _strike(made, crowd, options)
         violations = await _rest(crowd, options)
+        counted = {name: await made.counted(f"chatd_{name}_total") for name in COUNTERS}
         found = await truths.fetch([*crowd.people, *crowd.guests], made.services.postgres.url)
         await asyncio.gather(*(person.close() for person in (*crowd.people, *crowd.guests)))
         records.defects += [Violation("defect", 0.0, complaint) for complaint in made.complaints()]
     violations += judge(records, found, options)
     closes = sum((device.closes for device in crowd.devices), Counter())
-    return Verdict(options, records, violations, time.monotonic() - began, closes)
+    return Verdict(options, records, violations, time.monotonic() - began, closes, counted)
 
 
 async def _populate(crowd: Crowd, api: Api, options: Options) -> None:
@@ -115,6 +119,8 @@ async def _populate(crowd: Crowd, api: Api, options: Options) -> None:
         crowd.people.append(person)
         far = index >= options.people // 2
         await person.equip(2 if index % 2 else 1, 1 if far else 0, everybody)
+        if index % 3 == 2:
+            await person.equip(1, 0, everybody, scope=chats[index][0])
 
 
 async def _strike(made: World, crowd: Crowd, options: Options) -> None:
@@ -174,7 +180,7 @@ async def _rest(crowd: Crowd, options: Options) -> list[Violation]:
         last = await person.say(chat_id, "the last word")
         for other in crowd.people:
             if chat_id in other.chats:
-                found += await _heard(other.devices, chat_id, last.seq or 0)
+                found += await _heard(other.devices_in(chat_id), chat_id, last.seq or 0)
     return found + await _presence_at_rest(crowd, options)
 
 

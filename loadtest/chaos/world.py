@@ -80,6 +80,15 @@ class World:
                 return False
         return True
 
+    async def counted(self, name: str) -> int:
+        """A counter of /metrics, over all nodes."""
+        total = 0.0
+        for url in self.urls:
+            async with self.http.get(f"{url}/metrics", timeout=aiohttp.ClientTimeout(total=6)) as answer:
+                lines = (await answer.text()).splitlines()
+            total += sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name} "))
+        return round(total)
+
     def complaints(self) -> list[str]:
         """Lines of the nodes' logs that no fault excuses."""
         found = []

@@ -15,7 +15,10 @@ def typing(records: Records, slack_s: float) -> Iterator[Violation]:
         if socket.proxied:
             continue
         on: dict[tuple[str, str], float] = {}
-        for at, frame in socket.of_type("typing.start", "typing.stop"):
+        for at, frame in socket.of_type("typing.start", "typing.stop", "chat.left"):
+            if frame["type"] == "chat.left":  # who is out hears of no end
+                on = {key: since for key, since in on.items() if key[0] != frame["chat_id"]}
+                continue
             key = frame["chat_id"], frame["user_id"]
             if frame["user_id"] == socket.user_id:
                 yield Violation("typing", at, f"{socket.device} was shown its own typing")

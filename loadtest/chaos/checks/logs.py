@@ -51,7 +51,7 @@ def ends(records: Records, heads: dict[str, int], members: dict[str, set[str]]) 
             elif frame["type"] == "chat.joined":
                 last[frame["chat"]["id"]] = frame["chat"]["head_seq"]
         for chat_id, head in heads.items():
-            if socket.user_id in members[chat_id] and last.get(chat_id, 0) < head:
+            if socket.is_for(chat_id) and socket.user_id in members[chat_id] and last.get(chat_id, 0) < head:
                 at = socket.frames[-1][0] if socket.frames else socket.opened_at
                 yield Violation(
                     "lost", at, f"{_name(socket)} {chat_id}: ended at {last.get(chat_id, 0)} of {head}"

@@ -79,6 +79,8 @@ def equal(records: Records, truth: Truth) -> Iterator[Violation]:
         state = built(sockets)
         at = sockets[-1].frames[-1][0] if sockets[-1].frames else sockets[-1].opened_at
         for chat_id, chat in truth.chats[sockets[-1].user_id].items():
+            if not sockets[-1].is_for(chat_id):
+                continue
             for what in _differences(state, truth, chat_id, chat, sockets[-1].user_id):
                 yield Violation("stale", at, f"{device} {chat_id}: {what}")
 
