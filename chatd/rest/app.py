@@ -24,7 +24,7 @@ from chatd.core.errors import AppError, BadRequest, Internal, MethodNotAllowed, 
 from chatd.core.ids import UuidIds
 from chatd.core.metrics import REST_REQUESTS, REST_SECONDS, Stats
 from chatd.core.settings import Settings
-from chatd.rest import root
+from chatd.rest import root, site
 from chatd.rest.binding import Binding, unquote
 from chatd.rest.cors import Cors
 from chatd.rest.problems import error_of_http, response_of
@@ -77,7 +77,8 @@ def build(parts: Parts) -> web.Application:
     app = web.Application(client_max_size=parts.settings.server.max_body_bytes, logger=log)
     edge = Edge(parts)
     app[EDGE] = edge
-    for path, handler in root.handlers(parts.readiness, parts.openapi, parts.asyncapi).items():
+    outside_api = root.handlers(parts.readiness, parts.openapi, parts.asyncapi)
+    for path, handler in {**site.handlers(parts.settings.media), **outside_api}.items():
         _add(app, "GET", path, _templated(path, handler))
     # Paths without parameters first: "/chats/unread" must not be taken for a chat's id.
     for route in sorted(parts.routes, key=lambda route: "{" in route.path):

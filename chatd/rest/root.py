@@ -1,6 +1,4 @@
-"""What answers at the root, outside the API: the web client, health, metrics, documents. Never rate limited,
-no token.
-"""
+"""What answers at the root, outside the API: health, metrics, documents. Never rate limited, no token."""
 
 import asyncio
 import logging
@@ -12,7 +10,7 @@ from aiohttp import web
 
 from chatd.core import metrics
 from chatd.core.errors import AppError, Unavailable
-from chatd.rest import docs, site
+from chatd.rest import docs
 from chatd.rest.binding import JSON
 
 log = logging.getLogger("chatd.rest")
@@ -63,7 +61,6 @@ def handlers(
         raise UpgradeRequired
 
     return {
-        **site.handlers(),
         "/healthz": healthz,
         "/readyz": readyz,
         "/metrics": scrape,

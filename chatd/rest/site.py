@@ -5,8 +5,11 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from aiohttp import web
+
+from chatd.core.settings import Media
 
 FILES: Final = Path(__file__).parent.parent / "web"
 _TYPES: Final = {
@@ -18,17 +21,18 @@ _TYPES: Final = {
     ".webmanifest": "application/manifest+json",
 }
 #: Asked for again each time and answered with 304: a browser never runs yesterday's client against today's
-#: server. Pictures of messages come from here, or from a blob that the page made itself; scripts from
-#: files alone, and no string ever becomes HTML or script (trusted types).
+#: server.
 _HEADERS: Final = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding"}
+#: Scripts come from files alone, and no string ever becomes HTML or script (trusted types). ``{media}`` is
+#: where pictures and videos are kept, if not here.
 _PAGE_POLICY: Final = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
         "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' blob: data:",
-        "media-src 'self' blob:",
+        "connect-src 'self'{media}",
+        "img-src 'self' blob: data:{media}",
+        "media-src 'self' blob:{media}",
         "manifest-src 'self'",
         "base-uri 'none'",
         "form-action 'none'",
@@ -40,14 +44,27 @@ _PAGE_POLICY: Final = "; ".join(
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def handlers() -> dict[str, Handler]:
+def handlers(media: Media) -> dict[str, Handler]:
     """Path to handler, for GET: the page at ``/``, the other files at their names."""
-    found = {f"/{path.name}": _served(path) for path in sorted(FILES.iterdir()) if path.suffix in _TYPES}
+    policy = _PAGE_POLICY.format(media="".join(f" {origin}" for origin in _origins(media)))
+    files = [path for path in sorted(FILES.iterdir()) if path.suffix in _TYPES]
+    found = {f"/{path.name}": _served(path, policy) for path in files}
     found["/"] = found.pop("/index.html")
     return found
 
 
-def _served(path: Path) -> Handler:
+def _origins(media: Media) -> list[str]:
+    """Where an object store's links lead, if media are in one."""
+    if not media.s3_bucket:
+        return []
+    if media.s3_endpoint:
+        parts = urlsplit(media.s3_endpoint)
+        return [f"{parts.scheme}://{parts.netloc}", f"{parts.scheme}://{media.s3_bucket}.{parts.netloc}"]
+    names = (f"{media.s3_bucket}.s3", f"{media.s3_bucket}.s3.{media.s3_region}", f"s3.{media.s3_region}")
+    return [f"https://{name}.amazonaws.com" for name in names]
+
+
+def _served(path: Path, policy: str) -> Handler:
     plain = path.read_bytes()
     # Once, at the start; a fixed time in it, so that all workers give the same bytes.
     packed = gzip.compress(plain, mtime=0)
@@ -57,7 +74,7 @@ def _served(path: Path) -> Handler:
     if path.suffix == ".js":
         headers["Access-Control-Allow-Origin"] = "*"
     if path.suffix == ".html":
-        headers["Content-Security-Policy"] = _PAGE_POLICY
+        headers["Content-Security-Policy"] = policy
 
     async def serve(request: web.Request) -> web.Response:
         if _has(request, etag):

@@ -92,6 +92,7 @@ export class Composer {
   }
 
   #resize() {
+    if (!this.sendButton) return; // not built yet
     this.input.style.height = "auto";
     this.input.style.height = `${Math.min(this.input.scrollHeight, 160)}px`;
     this.sendButton.disabled = !this.input.value.trim() && !this.attaching.ready.length;

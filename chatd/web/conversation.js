@@ -68,6 +68,9 @@ export class Conversation {
   /** What more can be done with a message than the common things. */
   moreActions() { return []; }
 
+  /** Something has taken its place: who was at the end still is. */
+  settle() { if (this.#atEnd) this.toEnd(); }
+
   toEnd() {
     this.scroller.scrollTop = this.scroller.scrollHeight;
     this.#scrolled();

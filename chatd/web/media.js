@@ -1,25 +1,171 @@
 /** Attachments: shown in messages, and sent with them where the server takes them. */
 
-import { h } from "./dom.js";
+import { button, explain, h, icon, toast } from "./dom.js";
+import { ChatdError } from "./chatd.js";
 
-/** An attachment of a message as an element. */
-export function showAttachment(view, attachment) {
-  return h("p", { class: "file" }, `Attachment ${attachment.media_id}`);
+const TYPES = ["image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "video/webm"];
+const MOST = 10;
+const BOX = { width: 320, height: 320 };
+/** Links last some minutes: what is known of a medium is asked for again a little before they end. */
+const EARLY_MS = 30_000;
+const known = new Map();
+
+/** A link of the server's as this page reaches it: a proxy may give the server another name than it knows. */
+function reachable(main, link) {
+  const url = new URL(link, main.client.url);
+  return url.pathname.startsWith("/api/media/") ? main.client.url + url.pathname + url.search : link;
 }
 
-/** The files that are about to be sent. */
-export class Attaching {
-  ready = [];
-  busy = false;
+async function detailsOf(main, mediaId) {
+  const found = known.get(mediaId);
+  if (found && found.until > Date.now()) return found.details;
+  const details = main.client.rest("GET", `/media/${mediaId}/details`);
+  known.set(mediaId, { details, until: Date.now() + EARLY_MS });
+  details.then(({ expires_at }) => {
+    if (expires_at) known.set(mediaId, { details, until: new Date(expires_at) - EARLY_MS });
+  }, () => known.delete(mediaId));
+  return details;
+}
 
-  constructor() {
-    this.element = h("div", { class: "attaching", hidden: true });
-    this.button = null;
+/** An attachment of a message as an element: a picture or a video that keeps its place while it loads. */
+export function showAttachment(view, { media_id }) {
+  const place = h("div", { class: "attachment", role: "group", "aria-label": "Attachment" }, icon("file"));
+  detailsOf(view.main, media_id).then((medium) => fill(view, place, medium), (error) => {
+    if (!error.code) throw error;
+    place.replaceChildren(icon("file"), h("span", { class: "muted" }, error.status === 404 ? "This attachment is gone" : explain(error)));
+  });
+  return place;
+}
+
+function fill(view, place, medium) {
+  const { width, height } = medium;
+  if (width && height) {
+    const scale = Math.min(1, BOX.width / width, BOX.height / height);
+    place.style.width = `${Math.max(80, Math.round(width * scale))}px`;
+    place.style.aspectRatio = `${width} / ${height}`;
+  }
+  if (medium.status !== "ready") {
+    place.replaceChildren(icon("file"), h("span", { class: "muted" }, medium.status === "pending" ? "Being looked at…" : "Not accepted"));
+    return;
+  }
+  const url = reachable(view.main, medium.url);
+  const failed = () => { known.delete(medium.media_id); place.replaceChildren(icon("file"), h("span", { class: "muted" }, medium.file_name)); };
+  if (medium.type === "video") {
+    place.replaceChildren(h("video", { src: url, controls: true, preload: "metadata", "aria-label": medium.file_name, onerror: failed }));
+  } else {
+    const small = medium.thumbnail ? reachable(view.main, medium.thumbnail_url) : url;
+    place.replaceChildren(h("a", { href: url, target: "_blank", rel: "noopener", tabindex: "-1" }, h("img", { src: small, alt: medium.file_name, onerror: failed })));
+  }
+  view.settle();
+}
+
+/** The files that are about to be sent: chosen or pasted, uploaded at once, and sent with the next message. */
+export class Attaching {
+  #files = new Map();
+  #number = 0;
+
+  constructor(main, changed) {
+    this.main = main;
+    this.changed = changed;
+    this.chooser = h("input", { type: "file", accept: TYPES.join(","), multiple: true, hidden: true, onchange: () => { this.#take([...this.chooser.files]); this.chooser.value = ""; } });
+    this.button = button("clip", "Attach a picture or video", () => this.chooser.click(), { hidden: true });
+    this.element = h("ul", { class: "attaching", "aria-label": "To be sent with the message", hidden: true });
+    main.features.has("POST", "/media").then((has) => { this.button.hidden = !has; });
   }
 
-  pasted() {}
+  /** What is uploaded and can be sent: `[{media_id}]`. */
+  get ready() { return [...this.#files.values()].filter((file) => file.mediaId).map((file) => ({ media_id: file.mediaId })); }
 
-  clear() {}
+  get busy() { return [...this.#files.values()].some((file) => !file.mediaId); }
 
-  leave() {}
+  pasted(event) {
+    const files = [...(event.clipboardData?.files ?? [])];
+    if (files.length && !this.button.hidden) {
+      event.preventDefault();
+      this.#take(files);
+    }
+  }
+
+  /** They have been sent. */
+  clear() {
+    for (const file of this.#files.values()) URL.revokeObjectURL(file.picture);
+    this.#files.clear();
+    this.#draw();
+  }
+
+  leave() { for (const key of [...this.#files.keys()]) this.#drop(key); }
+
+  #take(files) {
+    for (const file of files) {
+      if (!TYPES.includes(file.type)) toast(`${file.name}: pictures (JPEG, PNG, GIF, WebP) and videos (MP4, WebM) can be sent.`, { bad: true });
+      else if (this.#files.size >= MOST) toast(`At most ${MOST} files go with one message.`, { bad: true });
+      else this.#upload(file);
+    }
+  }
+
+  async #upload(file) {
+    const key = ++this.#number;
+    const mine = { name: file.name, picture: file.type.startsWith("image/") ? URL.createObjectURL(file) : null, mediaId: null, share: 0, request: new XMLHttpRequest() };
+    this.#files.set(key, mine);
+    this.#draw();
+    try {
+      const upload = await this.main.client.rest("POST", "/media", {
+        type: file.type.split("/")[0], content_type: file.type, file_name: file.name.slice(0, 255) || "file", size: file.size,
+      });
+      mine.uploadId = upload.media_id;
+      await this.#send(mine, upload, file);
+      const medium = await this.main.client.rest("POST", `/media/${upload.media_id}/complete`);
+      if (medium.status === "rejected") throw new ChatdError("media_rejected", "This file is not accepted");
+      mine.mediaId = upload.media_id;
+    } catch (error) {
+      if (!error.code) throw error;
+      if (this.#files.has(key)) toast(`${file.name}: ${explain(error)}`, { bad: true });
+      this.#drop(key);
+    }
+    this.#draw();
+  }
+
+  /** Put the bytes; XMLHttpRequest, because fetch does not tell how far it is. */
+  #send(mine, { upload_url, method, headers }, file) {
+    return new Promise((resolve, reject) => {
+      const { request } = mine;
+      request.open(method, reachable(this.main, upload_url));
+      for (const [name, value] of Object.entries(headers)) {
+        if (!/^(host|content-length)$/i.test(name)) request.setRequestHeader(name, value);
+      }
+      request.upload.onprogress = ({ loaded, total }) => { mine.share = loaded / total; mine.bar?.style.setProperty("width", `${100 * mine.share}%`); };
+      request.onload = () => {
+        if (request.status < 300) return resolve();
+        let said = {};
+        try { said = JSON.parse(request.responseText); } catch { /* an object store answers in XML */ }
+        reject(new ChatdError(said.code ?? "upload_failed", said.detail ?? said.message ?? "The file was not taken", { status: request.status }));
+      };
+      request.onerror = () => reject(new ChatdError("network", "The upload was cut off"));
+      request.onabort = () => reject(new ChatdError("aborted", "The upload was stopped"));
+      request.send(file);
+    });
+  }
+
+  #drop(key) {
+    const file = this.#files.get(key);
+    if (!file) return;
+    this.#files.delete(key);
+    file.request.abort();
+    URL.revokeObjectURL(file.picture);
+    // What is not taken back is collected by the server in a day.
+    if (file.uploadId) this.main.client.rest("DELETE", `/media/${file.uploadId}`).catch((error) => console.warn(`not taken back: ${error.code}`));
+    this.#draw();
+  }
+
+  #draw() {
+    this.element.hidden = this.#files.size === 0;
+    this.element.replaceChildren(...[...this.#files].map(([key, file]) => {
+      file.bar = h("span", { class: "bar" });
+      file.bar.style.width = `${100 * file.share}%`;
+      return h("li", { class: file.mediaId ? "done" : null }, file.picture ? h("img", { src: file.picture, alt: "" }) : icon("file"),
+        h("span", { class: "unseen" }, `${file.name}${file.mediaId ? "" : ", being uploaded"}`), !file.mediaId && file.bar,
+        button("close", `Leave out ${file.name}`, () => this.#drop(key)));
+    }));
+    this.changed();
+  }
 }

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chatd.core.settings import Media
 from chatd.rest import site
 
 
@@ -37,6 +38,18 @@ async def test_the_page_runs_no_script_but_its_own_and_stands_in_nobodys_frame(c
         policy = response.headers["Content-Security-Policy"]
     for rule in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "trusted-types 'none'"):
         assert rule in policy.split("; ")
+
+
+async def test_the_page_may_reach_the_object_store_that_is_configured():
+    def policy(media: Media) -> str:
+        return site._PAGE_POLICY.format(media="".join(f" {origin}" for origin in site._origins(media)))
+
+    own = policy(Media(s3_bucket="pictures", s3_endpoint="https://minio.example:9000/"))
+    assert "connect-src 'self' https://minio.example:9000 https://pictures.minio.example:9000;" in own
+    assert "https://pictures.s3.eu-west-1.amazonaws.com" in policy(
+        Media(s3_bucket="pictures", s3_region="eu-west-1")
+    )
+    assert "connect-src 'self';" in policy(Media())
 
 
 async def test_every_site_may_import_the_reference_client(client):
