@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chatd.core.settings import Limits, Postgres, Redis, Secrets, Settings
+from chatd.core.settings import Admission, Limits, Postgres, Redis, Secrets, Settings
 from chatd.embedded import Embedded
 from tests.system.world import World, world
 
@@ -26,6 +26,8 @@ def settings(services: Embedded, database: str) -> Settings:
         postgres=Postgres(url=database, pool_size=6),
         redis=Redis(url=services.redis.url, prefix=f"t{os.urandom(6).hex()}", heartbeat_s=0.2),
         limits=UNLIMITED,
+        # Nodes, phones and services' starts share one event loop here: its lag says nothing about a node.
+        admission=Admission(max_lag_ms=0),
         secrets=Secrets(jwt_key="a-key-of-tests-longer-than-thirty-two-bytes"),
     )
 
