@@ -152,7 +152,7 @@ class World:
 
 @pytest.fixture
 async def db(database: str) -> AsyncIterator[Db]:
-    db = Db(Postgres(url=database, pool_size=20))
+    db = Db(Postgres(url=database, pool_size=50))
     await db.open()
     yield db
     await db.close()
