@@ -6,6 +6,7 @@ folded is only compared, never shown.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 
 #: Letters of other alphabets that look like Latin ones (after Unicode TR39's confusables, the common part).
 _ALIKE = str.maketrans(
@@ -17,32 +18,57 @@ _SIGNS = str.maketrans("01345789@$!|+€£", "oieastbgasiitel")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
-_TOKEN = re.compile(r"[^\s\"'`.,;:?()\[\]{}<>/\\=~^*_#%&-]+")
-_PLAIN = re.compile(r"[^\W\d_]+")
-_STRETCHED = re.compile(r"(.)\1{2,}")
-#: Single characters with one blank or sign between them, three or more: a word that was spaced.
-_SPACED = re.compile(r"(?<![^\W_])(?:[^\W_]|[@$!])(?:[ .\-_*](?:[^\W_]|[@$!])(?![^\W_])){2,}")
-_SEPARATORS = re.compile(r"[ .\-_*]+")
+_MARKS = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+_IN_WORDS = "@$!|+"
+#: What parts words, in ASCII (by translate, which is much the fastest) and in all of Unicode.
+_BREAKS = {c: " " for c in range(128) if not (chr(c).isalnum() or chr(c) in _IN_WORDS)}
+_BREAK = re.compile(r"[^\w@$!|+]+|_+")
+_ODD = re.compile(r"[0-9@$!|+€£]")
+_STRETCHED = re.compile(r"([^\W\d_])\1\1+")
 
 
 def fold(text: str) -> str:
     """Lower case, Latin letters for what looks like them, no accents, nothing invisible."""
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text)).casefold()
-    return "".join(c for c in text.translate(_ALIKE) if not unicodedata.combining(c))
+    plain = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text)).casefold()
+    return _MARKS.sub("", plain).translate(_ALIKE)
 
 
 def words(folded: str) -> set[str]:
     """The words of a folded text, each in every form that it may be meant in."""
-    found = set(_PLAIN.findall(folded))
-    odd = [token for token in _TOKEN.findall(folded) if not token.isalpha()]
-    odd += [_SEPARATORS.sub("", spaced) for spaced in _SPACED.findall(folded)]
-    for token in odd:
-        bare = token.strip("!@$|+")
-        if any(c.isalpha() for c in bare):
-            found.update((bare.translate(_SIGNS), token.translate(_SIGNS)))
-    for word in [word for word in found if _STRETCHED.search(word)]:
-        # A stretched letter was one, or two.
-        found.update((_STRETCHED.sub(r"\1", word), _STRETCHED.sub(r"\1\1", word)))
+    parted = folded.translate(_BREAKS) if folded.isascii() else _BREAK.sub(" ", folded)
+    tokens = parted.split()
+    found = set(tokens)
+    # Every message pays for this much; what follows is for those in which there is something to undo.
+    if _ODD.search(parted):
+        for token in tokens:
+            if not token.isalpha():
+                found.update(_read_signs(token))
+    if sum(1 for token in tokens if len(token) == 1) >= 3:
+        found.update(form for spaced in _spaced(tokens) for form in _read_signs(spaced))
+    if _STRETCHED.search(parted):
+        for word in [word for word in found if _STRETCHED.search(word)]:
+            # A stretched letter was one, or two.
+            found.update((_STRETCHED.sub(r"\1", word), _STRETCHED.sub(r"\1\1", word)))
     return found
+
+
+def _read_signs(token: str) -> tuple[str, ...]:
+    """The token with letters for its signs, also without those at its ends; nothing for numbers."""
+    bare = token.strip(_IN_WORDS)
+    if not any(c.isalpha() for c in bare):
+        return ()
+    return bare, bare.translate(_SIGNS), token.translate(_SIGNS)
+
+
+def _spaced(tokens: list[str]) -> Iterator[str]:
+    """Words that were written letter by letter: three or more in a row."""
+    run = ""
+    for token in (*tokens, ""):
+        if len(token) == 1:
+            run += token
+        else:
+            if len(run) >= 3:
+                yield run
+            run = ""

@@ -34,16 +34,26 @@ _LINK = re.compile(
     r"(?:https?://|www\.)\S+|(?<![\w@])(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_]{2,}/\S*", re.IGNORECASE
 )
 
+#: How many words a filter remembers to have found nothing in.
+MAX_KNOWN = 50_000
+#: What it may remember: a word of several letters (it's, too), a number of several digits, an emoji, a dash.
+_PLAIN = re.compile(r"""["'(]*(?:[^\W\d_]{2,}(?:['’][^\W\d_]+)?|\d{2,})[.,;:?!)"']*|[^\w\s@$!|+€£]+""")  # noqa: RUF001
+#: Words of one letter, which no word is spelled with.
+_ALONE = frozenset("ai")
+
 Says = Callable[["_Text"], bool]
 
 
 class _Text:
     """One text and its sender, read once however many filters ask."""
 
+    __slots__ = ("_folded", "_hosts", "_pieces", "_words", "text", "user_id")
+
     def __init__(self, user_id: str, text: str) -> None:
         self.user_id, self.text = user_id, text
         self._folded: str | None = None
         self._words: set[str] | None = None
+        self._pieces: list[str] | None = None
         self._hosts: list[tuple[str, bool]] | None = None
 
     @property
@@ -59,10 +69,20 @@ class _Text:
         return self._words
 
     @property
+    def pieces(self) -> list[str]:
+        """What stands between blanks, lower case."""
+        if self._pieces is None:
+            self._pieces = self.text.lower().split()
+        return self._pieces
+
+    @property
     def hosts(self) -> list[tuple[str, bool]]:
         """The host of every link, lower case, and whether somebody's name stands before it."""
         if self._hosts is None:
-            found = _LINK.findall(self.text) if "." in self.text or "://" in self.text else []
+            # Few texts have what a link must have, and to look for that costs next to nothing.
+            text = self.text
+            maybe = "/" in text or "www." in text or "WWW." in text
+            found = _LINK.findall(text) if maybe else []
             self._hosts = [host for link in found if (host := _host(link)) is not None]
         return self._hosts
 
@@ -139,11 +159,21 @@ def _words(config: WordsConfig) -> Says:
     whole = frozenset(fold(word) for word in config.words)
     parts = [re.escape(fold(part)) for part in config.parts]
     anywhere = re.compile("|".join(sorted(parts, key=len, reverse=True))) if parts else None
+    # Nearly all of what people write are words that were looked at before: these are let through unread. A
+    # letter that stands alone is not among them, so that together they spell nothing new either.
+    known = set(_ALONE - whole)
 
     def says(text: _Text) -> bool:
+        if known.issuperset(text.pieces):
+            return False
         if not whole.isdisjoint(text.words):
             return True
-        return anywhere is not None and any(anywhere.search(word) for word in text.words)
+        if anywhere is not None and any(anywhere.search(word) for word in text.words):
+            return True
+        if len(known) > MAX_KNOWN:
+            known.clear()
+        known.update(piece for piece in text.pieces if _PLAIN.fullmatch(piece))
+        return False
 
     return says
 

@@ -97,6 +97,32 @@ async def test_other_words_are_left_alone(text: str) -> None:
     assert await said(screen(filter_(WordsConfig(words=["damn", "ass"]))), text) == ["visible"]
 
 
+async def test_words_that_were_let_through_before_spell_nothing_new_together() -> None:
+    made = screen(filter_(WordsConfig(words=["damn"], parts=["heck"])))
+    for text in (
+        "d-a",
+        "m-n",
+        "da mn",
+        "d",
+        "n",
+        "am",
+        "a",
+        "m",
+        "(da)",
+        "d.",
+        "🎉",
+        "-",
+        "4",
+        "d4",
+        "well 'eck",
+        "dam",
+    ):
+        assert await said(made, text) == ["visible"], text
+    for text in ("d-a m-n", "d a m n", "d.a m.n", "h3ck", "(damn)", "dam damn", "well heck"):
+        assert await said(made, text) == ["flagged"], text
+        assert await said(made, text) == ["flagged"], text
+
+
 async def test_words_of_other_alphabets_can_be_listed_too() -> None:
     assert await said(screen(filter_(WordsConfig(words=["чёрт"]))), "Чёрт возьми", "добрый день") == [
         "flagged",
