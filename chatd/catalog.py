@@ -20,6 +20,8 @@ from chatd.features.gp import api as gp
 from chatd.features.gp import frames as gp_frames
 from chatd.features.gp import jobs as gp_jobs
 from chatd.features.mail import jobs as mail_jobs
+from chatd.features.media import api as media
+from chatd.features.media import jobs as media_jobs
 from chatd.features.messages import api as messages
 from chatd.features.messages import contract as messages_contract
 from chatd.features.moderation import api as moderation
@@ -40,6 +42,7 @@ from chatd.wire.frames import Event
 
 ROOMS: tuple[ModuleType, ...] = (
     accounts,
+    media,
     chats,
     messages,
     presence,
@@ -65,6 +68,7 @@ _WITH_EVENTS: tuple[ModuleType, ...] = (
 _WITH_JOBS: tuple[ModuleType, ...] = (
     accounts_jobs,
     mail_jobs,
+    media_jobs,
     presence_jobs,
     moderation_jobs,
     conversations_jobs,

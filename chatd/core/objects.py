@@ -4,7 +4,7 @@ A key is made by the media room, random and never reused; ``chatd`` decides who 
 only keeps it.
 """
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,6 +48,14 @@ class ObjectStore(Protocol):
 
     def path(self, key: str) -> Path | None:
         """The file of an object, where it is one on this machine."""
+        ...
+
+    async def save(self, path: Path, chunks: AsyncIterator[bytes]) -> None:
+        """Write what comes into a file; what ``chunks`` raises goes through."""
+        ...
+
+    async def tidy(self) -> None:
+        """Take away what processes that were killed have left on this machine."""
         ...
 
     def scratch(self) -> Path:

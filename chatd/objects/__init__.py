@@ -11,7 +11,7 @@ Objects = Files | Bucket
 
 def of(settings: Settings) -> Objects:
     """The store that the settings name; nothing is made or opened yet."""
-    root = Path(settings.server.data_dir) / "media"
+    root = Path(settings.server.data_dir).absolute() / "media"
     if settings.media.s3_bucket:
         return Bucket(settings, root)
     return Files(root, workers=settings.media.workers)

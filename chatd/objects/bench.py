@@ -1,6 +1,7 @@
 """Room to work on a few media at once: a directory for what is under way, and places."""
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -8,6 +9,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chatd.core.errors import Unavailable
+
+log = logging.getLogger("chatd.objects")
 
 #: How long somebody waits for a place.
 PLACE_S = 30.0
@@ -27,6 +30,16 @@ class Bench:
         incoming = self.root / "incoming"
         incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
         return incoming / secrets.token_hex(16)
+
+    async def save(self, path: Path, chunks: AsyncIterator[bytes]) -> None:
+        """Write them, each in a thread: a disk may take its time. Raises Unavailable where it takes none."""
+        try:
+            with await asyncio.to_thread(path.open, "xb") as file:
+                async for chunk in chunks:
+                    await asyncio.to_thread(file.write, chunk)
+        except OSError as error:
+            log.exception("an upload could not be written")
+            raise Unavailable("Media cannot be taken now") from error
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:

@@ -1,0 +1,297 @@
+"""The SQL of media: one function, one statement."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from chatd.core.context import Queries, Tx
+from chatd.core.ids import MediaId
+from chatd.features.media.contract import Found, Row
+
+
+async def insert(
+    q: Queries,
+    media_id: str,
+    owner_id: str,
+    purpose: str,
+    kind: str,
+    declared_type: str,
+    file_name: str,
+    storage_key: str,
+    upload_until: datetime,
+    collect_after: datetime,
+) -> Row:
+    """A medium that waits for its bytes."""
+    return await q.one(
+        Row,
+        """
+        INSERT INTO media (id, owner_id, purpose, kind, declared_type, file_name, storage_key, upload_until,
+                           collect_after)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        RETURNING id, owner_id, purpose, kind, declared_type, file_name, status, reason, storage_key,
+                  content_type, size, width, height, thumbnail, held, upload_until, claimed_until, created_at
+        """,
+        media_id,
+        owner_id,
+        purpose,
+        kind,
+        declared_type,
+        file_name,
+        storage_key,
+        upload_until,
+        collect_after,
+    )
+
+
+async def uploaded_since(q: Queries, owner_id: str, since: datetime) -> int:
+    """The bytes that a user has uploaded."""
+    return await q.one(
+        int,
+        "SELECT coalesce(sum(size), 0)::bigint FROM media WHERE owner_id = $1 AND created_at > $2",
+        owner_id,
+        since,
+    )
+
+
+async def find(q: Queries, media_id: str) -> Row | None:
+    """Whatever its state, whoever asks."""
+    return await q.maybe(
+        Row,
+        """
+        SELECT id, owner_id, purpose, kind, declared_type, file_name, status, reason, storage_key,
+               content_type, size, width, height, thumbnail, held, upload_until, claimed_until, created_at
+        FROM media WHERE id = $1
+        """,
+        media_id,
+    )
+
+
+async def find_open(
+    q: Queries, media_id: str, user_id: str | None, moderator: bool, now: datetime
+) -> Row | None:
+    """A medium that this user may see: one's own that is not sent yet, one of a message that can be read in
+    a chat where one is, an avatar; for moderators, also one of a message that is an open case.
+    """
+    return await q.maybe(
+        Row,
+        """
+        SELECT m.id, m.owner_id, m.purpose, m.kind, m.declared_type, m.file_name, m.status, m.reason,
+               m.storage_key, m.content_type, m.size, m.width, m.height, m.thumbnail, m.held,
+               m.upload_until, m.claimed_until, m.created_at
+        FROM media m
+        WHERE m.id = $1 AND (m.collect_after IS NULL OR m.collect_after > $4) AND (
+            (m.owner_id = $2 AND m.held = 0)
+            OR (m.status = 'ready' AND (
+                m.purpose = 'avatar'
+                OR media_open(m.id, $2)
+                OR ($3 AND EXISTS (
+                    SELECT 1 FROM message_attachments a
+                    JOIN moderation_cases c ON c.subject = 'message' AND c.subject_id = a.message_id
+                                            AND c.status IN ('pending', 'claimed')
+                    WHERE a.media_id = m.id
+                ))
+            ))
+        )
+        """,
+        media_id,
+        user_id,
+        moderator,
+        now,
+    )
+
+
+async def claim(q: Queries, media_id: str, now: datetime, until: datetime, collect_after: datetime) -> bool:
+    """Take the upload of a pending medium for oneself; False where it is none, or is taken."""
+    return (
+        await q.run(
+            """
+            UPDATE media SET claimed_until = $3, collect_after = greatest(collect_after, $4)
+            WHERE id = $1 AND status = 'pending' AND (claimed_until IS NULL OR claimed_until < $2)
+              AND collect_after > $2
+            """,
+            media_id,
+            now,
+            until,
+            collect_after,
+        )
+        > 0
+    )
+
+
+async def release(q: Queries, media_id: str) -> None:
+    """Give the upload back: its bytes did not arrive."""
+    await q.run(
+        "UPDATE media SET claimed_until = NULL WHERE id = $1 AND status = 'pending'",
+        media_id,
+    )
+
+
+async def settle(
+    q: Queries, media_id: str, found: Found, thumbnail: bool, collect_after: datetime | None
+) -> int:
+    """It is ready; 0 where it was taken away meanwhile."""
+    return await q.run(
+        """
+        UPDATE media SET status = 'ready', ready_at = clock_timestamp(), claimed_until = NULL,
+                         content_type = $2, size = $3, width = $4, height = $5, thumbnail = $6,
+                         collect_after = $7
+        WHERE id = $1 AND status = 'pending'
+        """,
+        media_id,
+        found.content_type,
+        found.size,
+        found.width,
+        found.height,
+        thumbnail,
+        collect_after,
+    )
+
+
+async def reject(q: Queries, media_id: str, reason: str) -> None:
+    """It is not kept."""
+    await q.run(
+        """
+        UPDATE media SET status = 'rejected', reason = $2, claimed_until = NULL
+        WHERE id = $1 AND status = 'pending'
+        """,
+        media_id,
+        reason,
+    )
+
+
+async def expire_avatars(q: Queries, owner_id: str, but: int, now: datetime) -> None:
+    """Of a user's avatars the newest stay."""
+    await q.run(
+        """
+        UPDATE media SET collect_after = $3 WHERE id IN (
+            SELECT a.id FROM media a
+            WHERE a.owner_id = $1 AND a.purpose = 'avatar' AND a.status = 'ready' AND a.held = 0
+              AND a.collect_after IS NULL
+            ORDER BY a.created_at DESC, a.id DESC OFFSET $2
+        )
+        """,
+        owner_id,
+        but,
+        now,
+    )
+
+
+async def discard(q: Queries, media_id: str, owner_id: str, now: datetime) -> int:
+    """0 where it is not this user's, or is in use."""
+    return await q.run(
+        "UPDATE media SET collect_after = $3 WHERE id = $1 AND owner_id = $2 AND held = 0",
+        media_id,
+        owner_id,
+        now,
+    )
+
+
+async def lock_own(tx: Tx, owner_id: str, media_ids: Sequence[str], now: datetime) -> list[MediaId]:
+    """Those of these that are the user's and ready, held until the transaction ends."""
+    return await tx.rows(
+        MediaId,
+        """
+        SELECT id FROM media
+        WHERE id = ANY ($2::uuid[]) AND owner_id = $1 AND status = 'ready'
+          AND (collect_after IS NULL OR collect_after > $3)
+        ORDER BY id FOR UPDATE
+        """,
+        owner_id,
+        media_ids,
+        now,
+    )
+
+
+async def hold(tx: Tx, media_ids: Sequence[str]) -> None:
+    """One more thing uses each of these."""
+    await tx.run(
+        "UPDATE media SET held = held + 1, collect_after = NULL WHERE id = ANY ($1::uuid[])", media_ids
+    )
+
+
+async def let_go(tx: Tx, media_ids: Sequence[str], now: datetime) -> None:
+    """One thing less uses each of these; what nothing uses any more goes."""
+    await tx.run(
+        """
+        UPDATE media SET held = held - 1, collect_after = CASE WHEN held = 1 THEN $2::timestamptz END
+        WHERE id = ANY ($1::uuid[]) AND held > 0
+        """,
+        media_ids,
+        now,
+    )
+
+
+async def keep_until(tx: Tx, media_ids: Sequence[str], until: datetime) -> None:
+    """What nothing uses yet is not collected before this."""
+    await tx.run(
+        "UPDATE media SET collect_after = greatest(collect_after, $2) WHERE id = ANY ($1::uuid[])",
+        media_ids,
+        until,
+    )
+
+
+async def described(q: Queries, content: str, media_ids: Sequence[str]) -> str:
+    """The content of a message with what is known of its attachments."""
+    return await q.one(str, "SELECT attach_described($1::jsonb, $2)", content, media_ids)
+
+
+async def reattach(tx: Tx, message_id: str, chat_id: str, user_id: str, media_ids: Sequence[str]) -> bool:
+    """Put these in the place of a message's attachments; False where one of them may not be. The caller
+    holds the chat's row.
+    """
+    return await tx.one(
+        bool,
+        "SELECT reattach($1, $2, $3, $4)",
+        message_id,
+        chat_id,
+        user_id,
+        media_ids,
+    )
+
+
+async def collect(q: Queries, now: datetime, limit: int) -> int:
+    """Forget media that nothing uses; their objects wait in media_garbage. The number of objects."""
+    return await q.run(
+        """
+        WITH gone AS (
+            DELETE FROM media WHERE id IN (
+                SELECT id FROM media
+                WHERE collect_after <= $1 AND held = 0 AND (claimed_until IS NULL OR claimed_until < $1)
+                ORDER BY collect_after LIMIT $2 FOR UPDATE SKIP LOCKED
+            ) RETURNING storage_key
+        )
+        INSERT INTO media_garbage (object_key, delete_after)
+        SELECT o.key, $1 FROM gone g CROSS JOIN LATERAL (VALUES
+            (g.storage_key), (g.storage_key || '-thumbnail'), ('incoming-' || g.storage_key)
+        ) AS o (key)
+        ON CONFLICT (object_key) DO UPDATE SET delete_after = EXCLUDED.delete_after
+        """,
+        now,
+        limit,
+    )
+
+
+async def throw_away(q: Queries, key: str, after: datetime) -> None:
+    """This object is to be deleted after that time."""
+    await q.run(
+        """
+        INSERT INTO media_garbage (object_key, delete_after) VALUES ($1, $2)
+        ON CONFLICT (object_key) DO UPDATE SET delete_after = EXCLUDED.delete_after
+        """,
+        key,
+        after,
+    )
+
+
+async def garbage(q: Queries, now: datetime, limit: int) -> list[str]:
+    """Objects that are to be deleted by now, the oldest first."""
+    return await q.rows(
+        str,
+        "SELECT object_key FROM media_garbage WHERE delete_after <= $1 ORDER BY delete_after LIMIT $2",
+        now,
+        limit,
+    )
+
+
+async def forget_garbage(q: Queries, keys: Sequence[str]) -> None:
+    """These are gone."""
+    await q.run("DELETE FROM media_garbage WHERE object_key = ANY ($1::text[])", keys)
