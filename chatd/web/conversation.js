@@ -5,6 +5,7 @@ import { Composer } from "./composer.js";
 import { details } from "./dialogs.js";
 import { GpBar } from "./gp.js";
 import { showAttachment } from "./media.js";
+import { report } from "./safety.js";
 import { messageElement, plainText, signature } from "./message.js";
 
 /** Messages of one person within so many ms stand together. */
@@ -48,6 +49,7 @@ export class Conversation {
     this.#head();
     this.#draw();
     this.composer.start();
+    this.main.features.has("POST", "/chats/{chat_id}/messages/{message_id}/report").then((has) => { this.canReport = has; });
     if (!this.chat.loaded) this.loading = this.#older();
     else this.toEnd();
   }
@@ -66,7 +68,10 @@ export class Conversation {
   attachment(attachment, message) { return showAttachment(this, attachment, message); }
 
   /** What more can be done with a message than the common things. */
-  moreActions() { return []; }
+  moreActions(message) {
+    const mine = message.sender_id === this.model.me.id;
+    return [this.canReport && !mine && { icon: "flag", label: "Report", run: () => report(this, message) }];
+  }
 
   /** Something has taken its place: who was at the end still is. */
   settle() { if (this.#atEnd) this.toEnd(); }

@@ -1,6 +1,7 @@
 /** New conversations, details of one, one's own profile and link. */
 
 import { attempt, avatar, button, h, icon, plural, toast } from "./dom.js";
+import { blockButton } from "./safety.js";
 import { confirm, showDialog, showMenu } from "./menu.js";
 
 const USER_ID = /usr_[0-7][0-9a-hjkmnp-tv-z]{25}/;
@@ -154,9 +155,10 @@ async function leave(view, dialog) {
 async function person(main, userId) {
   await attempt(async () => {
     const user = await main.client.rest("GET", `/users/${userId}`);
+    const block = await blockButton(main, user.id, user.display_name);
     showDialog(user.display_name, h("div", { class: "profile" }, avatar(user.id, user.display_name, { big: true, url: user.avatar_url, status: main.model.statusOf(user.id) }),
       user.city && h("p", { class: "muted" }, user.city), user.bio && h("p", {}, user.bio),
-      user.interests.length > 0 && h("ul", { class: "tags", "aria-label": "Interests" }, user.interests.map((interest) => h("li", {}, interest)))));
+      user.interests.length > 0 && h("ul", { class: "tags", "aria-label": "Interests" }, user.interests.map((interest) => h("li", {}, interest)))), block && h("div", { class: "actions" }, block));
   });
 }
 

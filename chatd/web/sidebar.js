@@ -4,6 +4,7 @@ import { attempt, avatar, batched, button, h, icon, shortTime } from "./dom.js";
 import { reconcile } from "./dom.js";
 import { newChat, profile, shareLink } from "./dialogs.js";
 import { showMenu } from "./menu.js";
+import { Requests, privacy } from "./safety.js";
 import { searchMessages } from "./search.js";
 import { snippet } from "./message.js";
 
@@ -22,22 +23,26 @@ export class Sidebar {
       oninput: () => this.#search(), onkeydown: (event) => { if (event.key === "ArrowDown") this.#links()[0]?.focus(); } });
     this.near = h("a", { class: "round", href: "#/gp", "aria-label": "Nearby", title: "Nearby", hidden: true }, icon("pin"));
     main.features.has("GET", "/gp/list").then((has) => { this.near.hidden = !has; });
+    this.requests = new Requests(main);
     this.element = h("aside", { class: "side", "aria-label": "Conversations" },
       h("header", {}, this.me, h("h1", {}, "Chats"), this.near, button("plus", "New conversation", () => newChat(main))),
       h("div", { class: "search" }, icon("search"), this.field),
-      h("nav", { "aria-label": "Conversations" }, this.list, this.found, this.more));
+      h("nav", { "aria-label": "Conversations" }, this.requests.element, this.list, this.found, this.more));
     const draw = batched(() => this.draw());
     for (const topic of ["list", "people", "presence", "typing", "chat"]) this.#offs.push(model.on(topic, draw));
     this.#offs.push(client.on("outbox", draw));
     this.draw();
   }
 
-  leave() { for (const off of this.#offs) off(); }
+  leave() {
+    for (const off of this.#offs) off();
+    this.requests.leave();
+  }
 
   focus(chatId) { this.list.querySelector(`[data-key="${chatId}"] a`)?.focus({ preventScroll: true }); }
 
   draw() {
-    const { model, client } = this.main;
+    const { model } = this.main;
     const name = model.people.name(model.me.id);
     this.me.replaceChildren(avatar(model.me.id, name, { url: model.people.avatarUrl(model.me.id) }), h("span", { class: "unseen" }, `${name}: your account`));
     const wanted = this.filter.trim().toLowerCase();
@@ -50,7 +55,6 @@ export class Sidebar {
       !wanted && h("button", { type: "button", class: "primary", onclick: () => newChat(this.main) }, "Start a conversation")));
     else if (!model.listed) this.list.replaceChildren(...Array.from({ length: 5 }, () => h("li", { class: "ghost", "aria-hidden": "true" })));
     this.list.setAttribute("aria-busy", String(!model.listed));
-    void client;
   }
 
   #item(chat) {
@@ -92,10 +96,12 @@ export class Sidebar {
     else links[at + step]?.focus();
   }
 
-  #menu() {
+  async #menu() {
     const { main } = this;
+    const hasPrivacy = await main.features.has("GET", "/privacy");
     showMenu(this.me, [
       { icon: "info", label: "Your profile", run: () => profile(main) },
+      hasPrivacy && { icon: "eye", label: "Privacy", run: () => privacy(main) },
       { icon: "link", label: "Share your link", run: () => shareLink(main) },
       { icon: "out", label: "Log out", run: () => attempt(() => main.client.session.logout()) },
     ]);

@@ -1,0 +1,64 @@
+// What tests ask a page, as one expression: `(this file).tooFaint()`.
+({
+  // Texts with less contrast to what is behind them than WCAG 2.2 AA asks for (1.4.3), as "text: ratio".
+  tooFaint() {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    const rgba = (colour) => {
+      canvas.clearRect(0, 0, 1, 1);
+      canvas.fillStyle = colour;
+      canvas.fillRect(0, 0, 1, 1);
+      const [r, g, b, a] = canvas.getImageData(0, 0, 1, 1).data;
+      return [r, g, b, a / 255];
+    };
+    const over = ([r, g, b, a], under) => [r, g, b].map((value, i) => value * a + under[i] * (1 - a));
+    const light = (colour) => {
+      const [r, g, b] = colour.map((value) => value / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (element) => {
+      const colours = [];
+      for (let at = element; at; at = at.parentElement) colours.push(rgba(getComputedStyle(at).backgroundColor));
+      return colours.reverse().reduce((under, colour) => over(colour, under), [255, 255, 255]);
+    };
+    const found = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const element = walker.currentNode.parentElement;
+      const text = walker.currentNode.data.trim();
+      if (!text || !element.checkVisibility({ opacityProperty: true, visibilityProperty: true }) || element.closest(".unseen, :disabled, noscript")) continue;
+      const style = getComputedStyle(element);
+      const back = behind(element);
+      const [a, b] = [light(over(rgba(style.color), back)), light(back)].sort((x, y) => y - x);
+      const ratio = (a + 0.05) / (b + 0.05);
+      const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+      if (ratio < (large ? 3 : 4.5)) found.push(`${text.slice(0, 30)}: ${ratio.toFixed(2)}`);
+    }
+    return found;
+  },
+
+  // What can be clicked and has no name, and pictures without a text instead.
+  nameless() {
+    return [...document.querySelectorAll("button, a, input:not([hidden]), textarea, select, img, [role=img]")]
+    .filter((element) => element.checkVisibility())
+    .filter((element) => !(element.getAttribute("aria-label") || element.textContent.trim() || element.labels?.length
+      || element.getAttribute("alt") !== null))
+    .map((element) => element.outerHTML.slice(0, 120));
+  },
+
+  // What is too small to tap (WCAG 2.2, 2.5.8).
+  tooSmall() {
+    return [...document.querySelectorAll("button, .head a")].filter((e) => e.checkVisibility())
+        .map((e) => [e, e.getBoundingClientRect()]).filter(([, r]) => r.width < 24 || r.height < 24).map(([e]) => e.outerHTML);
+  },
+
+  // Sixty messages, less three, of whoever is logged in, in the conversation that is open.
+  async writeMany() {
+    const { access_token } = JSON.parse(localStorage["chatd.session"]);
+    const headers = { Authorization: `Bearer ${access_token}`, "Content-Type": "application/json" };
+    const chat = location.hash.split("/")[2];
+    for (let i = 0; i < 57; i++) {
+      const content = { type: "text", text: `old ${i}` };
+      await fetch(`/api/chats/${chat}/messages`, { method: "POST", headers, body: JSON.stringify({ client_message_id: `o${i}`, content }) });
+    }
+  },
+})

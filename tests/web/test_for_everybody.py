@@ -1,0 +1,126 @@
+"""The page for who has no mouse, who does not see it, who has a phone, and in the dark."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import expect
+
+Arrive = Callable[..., Any]
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+PROBES = Path(__file__).with_name("probes.js").read_text("utf-8")
+
+
+async def ask(person: Any, probe: str) -> Any:
+    """What a probe finds on somebody's page."""
+    return await person.page.evaluate(f"{PROBES.strip()}.{probe}()")
+
+
+async def talk(person: Arrive, **options: Any) -> tuple[Any, Any]:
+    ann, bob = await person("Ann Lee", **options), await person("Bob Ray")
+    await bob.meet(ann)
+    for text in ("One", "Two", "Three https://example.com/"):
+        await bob.say(text)
+    await expect(ann.page.get_by_role("link", name="Bob Ray")).to_be_visible()
+    return ann, bob
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_every_text_can_be_read_and_every_control_has_a_name(person: Arrive, scheme: str) -> None:
+    ann, _ = await talk(person, color_scheme=scheme)
+    page = ann.page
+
+    async def look(where: str) -> None:
+        assert (where, await ask(ann, "tooFaint"), await ask(ann, "nameless")) == (where, [], [])
+
+    await look("the list")
+    await ann.open("Bob Ray")
+    await ann.say("Mine")
+    await ann.act("Two", "React with 👍")
+    await ann.act("Two", "Reply")
+    await look("a conversation")
+    await page.get_by_role("button", name="New conversation").click()
+    await look("a new conversation")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Ann Lee: your account").click()
+    await look("a menu")
+
+
+async def test_everything_can_be_done_with_the_keyboard(person: Arrive) -> None:
+    ann, bob = await talk(person)
+    page = ann.page
+    await page.get_by_role("searchbox").focus()
+    await page.keyboard.press("ArrowDown")
+    await page.keyboard.press("Enter")
+    box = page.get_by_role("textbox", name="Message")
+    await expect(box).to_be_focused()
+    await ann.sees("One", "Two", "Three https://example.com/")
+
+    # Back from the box to the newest message, up to an older one, and its menu.
+    newest = ann.message("Three")
+    await newest.focus()
+    await page.keyboard.press("ArrowUp")
+    await expect(ann.message("Two")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("menu")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await expect(ann.message("Two")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("End")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("r")
+    await expect(box).to_be_focused()
+    await page.keyboard.type("Four")
+    await page.keyboard.press("Enter")
+    await expect(bob.message("Four").locator(".quote")).to_contain_text("Two")
+    await expect(box).to_be_focused()
+
+    await page.keyboard.press("ArrowUp")
+    await expect(box).to_have_value("Four")
+    await page.keyboard.press("Escape")
+    await expect(box).to_have_value("")
+
+    opener = page.get_by_role("button", name="New conversation")
+    await opener.focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("searchbox", name="Find people")).to_be_focused()
+    await page.keyboard.press("Escape")
+    await expect(opener).to_be_focused()
+
+
+async def test_what_comes_in_is_announced(person: Arrive) -> None:
+    ann, bob = await talk(person)
+    await ann.open("Bob Ray")
+    await bob.say("Listen")
+    await expect(ann.page.locator("[aria-live=polite]#announcer")).to_have_text("Bob Ray: Listen")
+
+
+async def test_a_phone_shows_the_list_or_a_conversation(person: Arrive) -> None:
+    ann, bob = await talk(person, **PHONE)
+    page = ann.page
+    await expect(page.get_by_role("textbox", name="Message")).to_be_hidden()
+    await ann.open("Bob Ray")
+    await expect(page.get_by_role("navigation", name="Conversations")).to_be_hidden()
+    # Nothing hangs over the edge, and what is tapped is big enough (WCAG 2.2, 2.5.8).
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert await ask(ann, "tooSmall") == []
+    box = page.get_by_role("textbox", name="Message")
+    await box.fill("From the train")
+    await page.get_by_role("button", name="Send").tap()
+    await expect(bob.page.get_by_role("link", name="Ann Lee")).to_contain_text("From the train")
+    await page.get_by_role("link", name="Back to the list").tap()
+    await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
+
+
+async def test_older_messages_come_as_one_scrolls_up(person: Arrive) -> None:
+    ann, bob = await talk(person)
+    await ask(bob, "writeMany")
+    await ann.open("Bob Ray")
+    await expect(ann.message("old 56")).to_be_in_viewport()
+    await expect(ann.page.locator("li.message .words", has_text="One")).to_have_count(0)
+    await ann.page.locator(".scroller").evaluate("(element) => { element.scrollTop = 0; }")
+    await expect(ann.page.locator("li.message .words", has_text="One")).to_have_count(1)
+    await expect(ann.page.get_by_text("The beginning of this conversation")).to_have_count(1)
+    await expect(ann.page.get_by_role("button", name="Go to the newest message")).to_be_visible()
