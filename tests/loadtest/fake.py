@@ -47,7 +47,7 @@ class FakeChatd:
         self.said = asyncio.Event()
         self.members: list[str] = []
         self.sockets: dict[int, web.WebSocketResponse] = {}
-        self.transports: dict[int, asyncio.Transport] = {}
+        self.transports: dict[int, Any] = {}
         self._refreshes = 0
         self._opened = 0
 
@@ -112,7 +112,7 @@ class FakeChatd:
         if "since" in init:
             await self.replay(ws, init["since"]["cht_1"])
         self.sockets[number] = ws
-        assert isinstance(request.transport, asyncio.Transport)
+        assert request.transport is not None
         self.transports[number] = request.transport
         async for message in ws:
             if message.type == WSMsgType.TEXT:
