@@ -168,6 +168,11 @@ class Link:
             return ABNORMAL
         except ConnectionClosed as closed:
             return self._ended_with(closed)
+        except Refused as error:
+            # A new token, where PostgreSQL is away: not now.
+            if error.code not in ("unavailable", "rate_limited") and not error.code.startswith("http_5"):
+                raise
+            return ABNORMAL
         self._ws = ws
         self.connects += 1
         self._owner.connected(ready)

@@ -119,6 +119,7 @@ class Edge:
             self._empty.set()
         self.heart.drop(connection)
         self.leave_all(connection)
+        self.presence.unwatch(connection.id)  # a watch may have been at work when the socket was closed
 
     def too_slow(self, connection: Connection) -> None:
         """Past the second mark: it resumes with ``since`` when it can read again (protocol.md, 4.5)."""

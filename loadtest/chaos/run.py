@@ -70,6 +70,8 @@ async def run(options: Options) -> Verdict:
     settings = {
         "CHATD_PRESENCE_OFFLINE_GRACE_S": str(options.grace_s),
         "CHATD_PRESENCE_NODE_TIMEOUT_S": str(options.node_timeout_s),
+        # Tokens run out within a run, also while there is nobody to renew them.
+        "CHATD_AUTH_ACCESS_TTL_S": "150",
         # The path of the rates is part of what is checked, the rates are not.
         "CHATD_LIMITS_SENDS_PER_10S": "1000000",
         "CHATD_LIMITS_SENDS_BURST": "1000000",
