@@ -8,6 +8,7 @@ from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from loadtest.audit import SharedDecoder
 from loadtest.chaos.records import Deed, Frame, Records, Send, SocketRecord, Violation
@@ -323,15 +324,32 @@ class Person:
         if kind != "read":
             fields = {**fields, "message_id": message_id}
         try:
-            there = self.devices_in(chat_id)
-            device = self.rng.choice([d for d in there if d.link.up] or there)
-            await device.command(command, chat_id=chat_id, **fields)
+            if self.rng.random() < 0.25:
+                await self._by_rest(deed, fields)
+            else:
+                there = self.devices_in(chat_id)
+                device = self.rng.choice([d for d in there if d.link.up] or there)
+                await device.command(command, chat_id=chat_id, **fields)
             deed.done = True
         except Refused as error:
-            if error.code not in RETRYABLE:
+            if not _may_pass(error):
                 deed.done = False
         except ChatdError:
             pass  # the socket went before the answer
+
+    async def _by_rest(self, deed: Deed, fields: Frame) -> None:
+        path = f"/chats/{deed.chat_id}"
+        message = f"{path}/messages/{deed.message_id}"
+        match deed.kind:
+            case "edit":
+                await self.call("PATCH", message, {"content": fields["content"]})
+            case "delete":
+                await self.call("DELETE", message)
+            case "read":
+                await self.call("POST", f"{path}/read", {"last_read_message_id": deed.message_id})
+            case kind:
+                method = "PUT" if kind == "react" else "DELETE"
+                await self.call(method, f"{message}/reactions/{quote(deed.value)}")
 
     def _same(self, one: Deed, other: Deed) -> bool:
         """Whether two deeds would race: nobody could say which of them was last."""
