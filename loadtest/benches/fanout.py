@@ -54,7 +54,7 @@ class Target:
             if done["problems"]:
                 raise Broken(f"{self.name}: sockets do not open: {done['problems']}")
 
-    async def measure(self, in_flight: int, seconds: float) -> Window:
+    async def measure(self, in_flight: int, seconds: float, *, patience_s: float = 30.0) -> Window:
         """Publish for a while; then every socket must have every message, and samplers in full."""
         publisher = f"{self.name} publisher"
         await self.load("reset", groups=[publisher, *self.listeners])
@@ -62,15 +62,16 @@ class Target:
         await asyncio.sleep(min(0.3, seconds / 2))
         measured = await window(self.load, self.cpu, self.listeners, seconds)
         await self.load("stop", group=publisher)
-        await self._check(publisher)
+        await self._check(publisher, patience_s)
         return measured
 
-    async def _check(self, publisher: str) -> None:
+    async def _check(self, publisher: str, patience_s: float) -> None:
         sent = await self.load("counts", groups=[publisher])
         if sent["refused"] or sent["acked"] != sent["sent"]:
             raise Broken(f"{self.name}: {sent['refused']} sends of {sent['sent']} were refused")
         for group in self.listeners:
-            others = (await self.load("each", group=group, expect=sent["acked"]))["others"]
+            wait = {"expect": sent["acked"], "patience_s": patience_s}
+            others = (await self.load("each", group=group, **wait))["others"]
             if others:
                 raise Broken(f"{self.name}: {others} of the {group} have not {sent['acked']} frames")
         seen = await self.load("counts", groups=self.listeners)

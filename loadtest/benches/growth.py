@@ -17,7 +17,7 @@ from chatd.features.chats import service as chats
 from chatd.features.chats.contract import HeadsAsk, ListChats
 from chatd.features.messages import reading
 from chatd.features.messages.contract import HistoryQuery
-from loadtest.benches.durable import Senders
+from loadtest.benches.durable import Senders, as_uuid
 from loadtest.benches.fanout import SAMPLERS, Target
 from loadtest.benches.load import load
 from loadtest.benches.machine import cpu_s
@@ -35,7 +35,7 @@ _ROOM = {"CHATD_CHATS_MAX_MEMBERS": "20000"}
 async def run(options: Options) -> dict[str, Any]:
     """The series, and how far each is from flat (largest over smallest, or the other way round)."""
     found = {
-        "sockets": options.pick([1000, 5000, 10_000], [6, 12]),
+        "sockets": options.pick([1000, 5000, 10_000], [6]),
         "messages": options.pick([10_000, 100_000, 1_000_000], [500, 1000]),
         "fanout_w4_per_core_s": [],
         "durable_acked_s": [],
@@ -124,12 +124,18 @@ _FILL = """
                jsonb_build_object('type', 'text', 'text', repeat('x', 120), 'attachments', '[]'::jsonb),
                now() - make_interval(secs => 1e7 - n)
         FROM chat_chats c, generate_series(c.head_seq + 1, $1::bigint) AS n
+        WHERE c.id = ANY ($2::uuid[])
         RETURNING 1
     )
     SELECT count(*) FROM fresh
 """
-_HEADS = "UPDATE chat_chats SET head_seq = $1, message_count = $1, last_event_at = now()"
-_MARKS = "UPDATE chat_participants SET last_read_seq = $1, last_received_seq = $1, last_read_at = now()"
+_HEADS = """
+    UPDATE chat_chats SET head_seq = $1, message_count = $1, last_event_at = now() WHERE id = ANY ($2::uuid[])
+"""
+_MARKS = """
+    UPDATE chat_participants SET last_read_seq = $1, last_received_seq = $1, last_read_at = now()
+    WHERE chat_id = ANY ($2::uuid[])
+"""
 
 
 async def _queries(options: Options, server: Rig, sizes: list[int]) -> list[dict[str, Any]]:
@@ -143,11 +149,11 @@ async def _queries(options: Options, server: Rig, sizes: list[int]) -> list[dict
 
 
 async def _fill(server: Rig, each: int) -> None:
-    database = await server.database()
+    database, ids = await server.database(), [as_uuid(chat["id"]) for chat in server.chats]
     try:
-        await database.fetchval(_FILL, each, timeout=300)
-        await database.execute(_HEADS, each)
-        await database.execute(_MARKS, max(0, each - UNREAD))
+        await database.fetchval(_FILL, each, ids, timeout=300)
+        await database.execute(_HEADS, each, ids)
+        await database.execute(_MARKS, max(0, each - UNREAD), ids)
         for table in ("chat_messages", "chat_chats", "chat_participants"):
             await database.execute(f"VACUUM ANALYZE {table}", timeout=300)
     finally:

@@ -98,7 +98,7 @@ class MemoryBackend:
     def typing(self, chat_id: str, user_id: str, on: bool) -> bytes:
         return b""
 
-    def presence(self, user_id: str, status: str, since: float | None) -> bytes:
+    def presence(self, user_id: str, status: str, since: float | None, shown: bool = True) -> bytes:
         return b""
 
 

@@ -97,6 +97,12 @@ async def rig(
     pinned: bool = True,
 ) -> AsyncIterator[Rig]:
     """A chatd with seeded users and chats; its workers on the server's core."""
+    if options.shared is not None and workers == 1:
+        made = Rig(options.shared.server, options.shared.workers, [])
+        if users:
+            await made.seed(users=users, chats=chats, members=members)
+        yield made
+        return
     async with own_chatd(workers, {**SETTINGS, **(settings or {})}) as server:
         pids = [pid for pid, command in descendants(server.pid).items() if " _worker " in command]
         if len(pids) != workers:

@@ -1,0 +1,137 @@
+"""Every bench runs and counts; the figures of such short runs mean nothing, and are not looked at."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from loadtest import bench
+from loadtest.benches import durable, fanout, growth, idle, latency, overload, pages, storm
+from loadtest.benches.lean import Listener, Sampler, frames, masked, said
+from loadtest.benches.load import load
+from loadtest.benches.machine import Cores
+from loadtest.benches.measure import Broken
+from loadtest.benches.options import Options
+from loadtest.benches.rig import rig
+from loadtest.benches.targets import TARGETS, verdicts
+
+TINY = Options(tiny=True, cores=Cores())
+#: Hostile clients are gone sooner.
+HASTE = {"CHATD_SOCKET_INIT_TIMEOUT_S": "1"}
+
+
+def _has_every_target(name: str, result: dict[str, Any]) -> None:
+    judged = verdicts(name, result)
+    assert judged or name == "gp"
+    missing = [v.target.path for v in judged if v.value != v.value]
+    assert not missing, f"{name} has no {missing}"
+    assert isinstance(json.loads(json.dumps(result)), dict)
+    assert name in pages.page({name: result}, {}, "made up")
+
+
+@pytest.mark.timeout(300)
+async def test_every_bench_runs_and_counts() -> None:
+    async with rig(TINY, settings=HASTE) as server:
+        options = Options(tiny=True, cores=Cores(), shared=server)
+        results = {
+            "fanout": await fanout.run(options),
+            "durable": await durable.run(options),
+            "idle": await idle.run(options),
+            "storm": await storm.run(options),
+            "overload": await overload.run(options),
+            "growth": await growth.run(options),
+        }
+    for name, result in results.items():
+        _has_every_target(name, result)
+    assert results["storm"]["resumed_ok"] is True
+    assert results["overload"]["hostile"]["bad_left"] == 0
+
+
+@pytest.mark.timeout(300)
+async def test_latencies_are_measured_on_one_worker_and_across_two() -> None:
+    _has_every_target("latency", await latency.run(TINY))
+
+
+async def test_a_bench_breaks_where_a_socket_has_not_every_message() -> None:
+    async with load() as generator, rig(TINY) as server:
+        target = await fanout.crowded(server, generator, 4)
+        await target.measure(1, 0.2)
+        await generator("drop", group=f"{target.name} samplers")
+        await generator(
+            "connect", group=f"{target.name} samplers", kind="listener", port=server.port, users=[]
+        )
+        # A socket of somebody who is not in the chat hears nothing.
+        await server.seed(users=1, chats=0, members=1)
+        stranger = [{"token": server.users[0]["access_token"]}]
+        group = f"{target.name} listeners"
+        await generator("connect", group=group, kind="listener", port=server.port, users=stranger)
+        with pytest.raises(Broken, match="1 of the chatd listeners"):
+            await target.measure(1, 0.2, patience_s=1.0)
+
+
+def test_frames_are_cut_where_they_end() -> None:
+    short, long = b"\x81\x02{}", b"\x81\x7e\x00\x80" + b"x" * 128
+    data = short + long + b"\x89\x00" + long[:50]
+    assert [(data[begin:end], first) for first, begin, end in frames(data, len(data))] == [
+        (b"{}", 0x81),
+        (b"x" * 128, 0x81),
+        (b"", 0x89),
+    ]
+
+
+@pytest.mark.parametrize("length", [0, 1, 125, 126, 4000])
+def test_a_masked_frame_says_its_length(length: int) -> None:
+    frame = masked(b"x" * length)
+    assert frame[1] & 0x80
+    assert len(frame) == length + (6 if length < 126 else 8)
+
+
+def _event(seq: int, cmid: str, text: str) -> bytes:
+    message = {"client_message_id": cmid, "seq": seq, "content": {"type": "text", "text": text}}
+    body = json.dumps({"type": "message.new", "chat_id": "c", "seq": seq, "message": message}).encode()
+    return b"\x81\x7e" + len(body).to_bytes(2, "big") + body
+
+
+async def _sampled(*events: bytes) -> int:
+    sampler = Sampler("token")
+    for event in events:
+        for at in range(0, len(event), 100):  # a frame comes in pieces
+            piece = event[at : at + 100]
+            Sampler.buffer[: len(piece)] = piece
+            sampler.heard(len(piece))
+    assert sampler.got == len(events)
+    return sampler.wrong
+
+
+async def test_a_sampler_passes_what_is_right() -> None:
+    assert await _sampled(*(_event(n, f"m{n}", said(f"m{n}")) for n in range(1, 5))) == 0
+
+
+@pytest.mark.parametrize("seqs", [[1, 3], [1, 1], [2, 1]], ids=["lost", "doubled", "swapped"])
+async def test_a_sampler_sees_what_is_not_in_order(seqs: list[int]) -> None:
+    assert await _sampled(*(_event(n, f"m{n}", said(f"m{n}")) for n in seqs)) == 1
+
+
+async def test_a_sampler_sees_another_text() -> None:
+    assert await _sampled(_event(1, "m1", said("m2"))) == 1
+
+
+async def test_a_listener_counts_every_frame_of_a_read() -> None:
+    listener = Listener("token")
+    data = b"".join(_event(n, "m", said("m")) for n in range(7))
+    Listener.buffer[: len(data)] = data
+    listener.heard(len(data))
+    assert listener.got == 7
+
+
+def test_a_missed_target_is_named_on_the_page(tmp_path: Path) -> None:
+    result = {"rss_kb_per_socket": 12.5, "cpu_percent": 1.0}
+    page = pages.page({"idle": result}, {"storm": "two sockets were lost"}, "made up")
+    assert "| idle | `rss_kb_per_socket` | ≤ 9 | 12.5 | **missed** |" in page
+    assert "| idle | `cpu_percent` | ≤ 3 | 1 | met |" in page
+    assert "two sockets were lost" in page
+
+
+def test_every_target_belongs_to_a_bench() -> None:
+    assert {target.bench for target in TARGETS} <= set(bench.BENCHES)
