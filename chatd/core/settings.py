@@ -108,7 +108,7 @@ class Messages(Section, frozen=True):
 class Admission(Section, frozen=True):
     """What a node that has enough to do says to more of it."""
 
-    max_lag_ms: Count = 500
+    max_lag_ms: Count = 2000
     opening_at_once: AtLeastOne = 64
 
 
