@@ -97,8 +97,9 @@ def _route(method: str, path: str, operation: Json) -> str:
         for each in operation.get("parameters", ())
     ]
     if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        rows.append(["", "body", _kind(schema), "required" if operation["requestBody"]["required"] else ""])
+        content = operation["requestBody"]["content"]
+        kinds = ", ".join(_answer(kind, media) for kind, media in content.items())
+        rows.append(["", "body", kinds, "required" if operation["requestBody"]["required"] else ""])
     answers = [
         [_code(status), ", ".join(_answer(kind, media) for kind, media in answer.get("content", {}).items())]
         for status, answer in operation["responses"].items()
