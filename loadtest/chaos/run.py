@@ -17,6 +17,8 @@ from loadtest.chaos.world import World, world
 from loadtest.rest import Api, ChatdError
 
 GUESTS = 2
+#: How often a fault does not come alone.
+TWICE = 0.3
 COUNTERS = ("gaps", "heals", "redis_reconnects", "slow_closes", "ephemeral_drops")
 #: How long after its end a fault may still be felt.
 HEAL_S = 20.0
@@ -140,7 +142,12 @@ async def _strike(made: World, crowd: Crowd, options: Options) -> None:
             order = list(options.faults)
             crowd.rng.shuffle(order)
             for name in order:
-                await _one(stage, name)
+                strikes = [_one(stage, name)]
+                if not options.brief and crowd.rng.random() < TWICE:
+                    # Misfortunes come together; but two of one kind would only spoil each other.
+                    others = [other for other in order if _kind(other) != _kind(name)]
+                    strikes += [_one(stage, other) for other in crowd.rng.sample(others, min(1, len(others)))]
+                await asyncio.gather(*strikes)
                 await asyncio.sleep(0.5 if options.brief else crowd.rng.uniform(1.0, 3.0))
                 if not options.brief and time.monotonic() > end:
                     return
@@ -150,6 +157,12 @@ async def _strike(made: World, crowd: Crowd, options: Options) -> None:
         for life in lives:
             life.cancel()
         await asyncio.wait(lives, timeout=5)
+
+
+def _kind(name: str) -> str:
+    """What it strikes: worker, redis, postgres, or the network."""
+    what = name.rpartition("-")[2]
+    return {"subscriptions": "redis", "cut": "", "stall": "", "throttle": "", "deafen": ""}.get(what, what)
 
 
 async def _one(stage: Stage, name: str) -> None:

@@ -37,9 +37,14 @@ def bounded(
     for strike in records.strikes:
         end = strike.healed or strike.undone
         stalled = records.stalled_s(strike.began, end)
+        # Where two strike together, the worse of them.
+        together = [
+            s.name for s in records.strikes if s.began <= end and (s.healed or s.undone) >= strike.began
+        ]
+        most = max(allowed[name] for name in together)
         for what, times in (("ack", acks), ("delivery", deliveries)):
             took = pause(times, strike) - stalled
-            if took > allowed[strike.name] + slack_s:
+            if took > most + slack_s:
                 yield Violation("outage", strike.began, f"{strike.name}: {took:.1f} s without {what}")
         if strike.healed is None or strike.healed - strike.undone - stalled > heal_s:
             yield Violation("outage", strike.undone, f"{strike.name}: not well after {heal_s:.0f} s")
