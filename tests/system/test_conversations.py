@@ -94,7 +94,11 @@ async def test_settings_are_ones_own_on_all_devices_and_sort_the_list(two: World
     path = f"/chats/{quiet}/settings"
     until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert await ok(two, bob, "GET", path) == {
-        **{"muted": False, "muted_until": None, "pinned": False, "archived": False, "notifications": "all"}
+        "muted": False,
+        "muted_until": None,
+        "pinned": False,
+        "archived": False,
+        "notifications": "all",
     }
     await ok(two, bob, "PUT", path, {"muted_until": until, "notifications": "mentions"})
     changed = await ok(two, bob, "PUT", path, {"archived": True})

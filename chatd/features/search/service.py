@@ -11,7 +11,7 @@ from chatd.features.search import store
 from chatd.features.search.contract import Hit, Hits, SearchMessages
 
 #: Up to so many matches are sorted; where there are more, the newest are looked for from the end.
-MOST_SORTED = 4000
+MOST_SORTED = 3000
 # Marks that no escaping touches and no text keeps.
 _START, _STOP = "\x02", "\x03"
 _EXCERPT = 'MaxWords=35, MinWords=15, MaxFragments=2, FragmentDelimiter=" … "'
@@ -55,4 +55,5 @@ async def _highlights(ctx: Ctx, ids: list[MessageId], words: str) -> dict[Messag
 
 def _marked(excerpt: str) -> str:
     """Everything of the message escaped; the only tags are our own."""
-    return html.escape(excerpt).replace(_START, "<mark>").replace(_STOP, "</mark>")
+    text = excerpt.replace("\x04", "<").replace("\x05", ">")
+    return html.escape(text).replace(_START, "<mark>").replace(_STOP, "</mark>")

@@ -56,11 +56,14 @@ async def search(
 async def excerpts(
     q: Queries, ids: Sequence[str], text: str, start: str, stop: str, options: str
 ) -> list[Excerpt]:
-    """Where the words are in these messages. Marks that the text itself has are taken out of it."""
+    """Where the words are in these messages. Marks that the text itself has are taken out of it, and its
+    angle brackets come as U+0004 and U+0005, since PostgreSQL would take them for tags.
+    """
     return await q.rows(
         Excerpt,
-        """
-        SELECT m.id, ts_headline('simple'::regconfig, translate(m.content ->> 'text', $3 || $4, ''),
+        r"""
+        SELECT m.id, ts_headline('simple'::regconfig,
+                                 translate(m.content ->> 'text', '<>' || $3 || $4, E'\x04\x05'),
                                  websearch_to_tsquery('simple', $2),
                                  'StartSel=' || $3 || ', StopSel=' || $4 || ', ' || $5::text)
         FROM chat_messages m
