@@ -41,6 +41,7 @@ async def _look(ctx: Ctx) -> bool:
             return False
         until = await store.move_cursor(tx, since, ctx.settings.push.grace_s, WINDOW_S)
         if until > since:
+            await store.plan_by_indexes(tx)
             await store.enqueue_messages(tx, since, until, ctx.clock.now())
         return until - since >= timedelta(seconds=WINDOW_S)
 

@@ -175,50 +175,65 @@ async def move_cursor(db: Queries, since: datetime, grace_s: float, most_s: floa
     )
 
 
+async def plan_by_indexes(db: Queries) -> bool:
+    """For this transaction: seconds of the log are found by their BRIN index, though the planner, who knows
+    of no new rows until the next ANALYZE, may think that reading all of it is no dearer.
+    """
+    return await db.one(bool, "SELECT set_config('enable_seqscan', 'off', true) = 'off'")
+
+
 async def enqueue_messages(db: Queries, since: datetime, until: datetime, now: datetime) -> int:
     """A push for every device whose user has not received a message of that time, and wants to know of it.
 
     What of the same chat still waits for the device is joined to it. Muted chats and those at level
-    "mentions" are passed by unless the user was called; level "none" always.
+    "mentions" are passed by unless the user was called; level "none" always. Each member is met once,
+    however much was said: of a chat only its newest message matters, and the newest that is not theirs.
+    Blocks are left to the moment of sending.
     """
     return await db.run(
         """
-        WITH fresh AS (
+        WITH fresh AS MATERIALIZED (
             SELECT m.id, m.chat_id, m.seq, m.sender_id FROM chat_messages m
             WHERE m.sent_at > $1 AND m.sent_at <= $2 AND m.client_message_id IS NOT NULL
               AND m.deleted_at IS NULL AND m.moderation_status <> 'hidden'
-        ), said AS (    -- per sender, so that a large and busy chat's members are not met once a message
-            SELECT chat_id, sender_id, max(seq) AS seq FROM fresh GROUP BY chat_id, sender_id
-        ), called AS (
-            SELECT c.chat_id, c.user_id, c.sender_id, max(c.seq) AS seq
+        ), called AS MATERIALIZED (
+            SELECT c.chat_id, c.user_id, c.sender_id, c.seq
             FROM fresh f JOIN message_mentions c ON c.message_id = f.id
-            GROUP BY c.chat_id, c.user_id, c.sender_id
-        ), reasons AS (
-            SELECT chat_id, sender_id, seq, false AS mention, NULL::uuid AS whom FROM said
-            UNION ALL
-            SELECT chat_id, sender_id, seq, true, user_id FROM called
-        ), due AS (
-            SELECT p.chat_id, p.user_id, max(r.seq) AS seq, bool_or(r.mention) AS mention
-            FROM reasons r
-            JOIN chat_participants p ON p.chat_id = r.chat_id AND p.user_id = coalesce(r.whom, p.user_id)
-            LEFT JOIN chat_settings s ON s.user_id = p.user_id AND s.chat_id = p.chat_id
+        ), said AS (
+            SELECT s.chat_id, max(s.seq) AS seq, (array_agg(s.sender_id ORDER BY s.seq DESC))[1] AS sender_id,
+                   (array_agg(s.seq ORDER BY s.seq DESC))[2] AS others_seq
+            FROM (SELECT chat_id, sender_id, max(seq) AS seq FROM fresh GROUP BY chat_id, sender_id) s
+            GROUP BY s.chat_id
+        ), everybody AS (
+            SELECT s.chat_id, max(s.seq) AS seq, (array_agg(s.sender_id ORDER BY s.seq DESC))[1] AS sender_id,
+                   (array_agg(s.seq ORDER BY s.seq DESC))[2] AS others_seq
+            FROM (SELECT chat_id, sender_id, max(seq) AS seq FROM called WHERE user_id IS NULL
+                  GROUP BY chat_id, sender_id) s
+            GROUP BY s.chat_id
+        ), one AS (
+            SELECT chat_id, user_id, max(seq) AS seq FROM called
+            WHERE user_id IS NOT NULL AND user_id <> sender_id GROUP BY chat_id, user_id
+        ), members AS (
+            SELECT p.chat_id, p.user_id, greatest(p.last_received_seq, p.last_read_seq, p.joined_seq) AS mark,
+                   CASE WHEN coalesce(w.notifications, 'all') = 'all'
+                             AND coalesce(w.muted_until <= clock_timestamp(), true)
+                        THEN CASE WHEN s.sender_id = p.user_id THEN s.others_seq ELSE s.seq END END AS said,
+                   greatest(o.seq, CASE WHEN e.sender_id = p.user_id THEN e.others_seq ELSE e.seq END)
+                       AS called
+            FROM said s
+            JOIN chat_participants p ON p.chat_id = s.chat_id
+            LEFT JOIN everybody e ON e.chat_id = p.chat_id
+            LEFT JOIN one o ON o.chat_id = p.chat_id AND o.user_id = p.user_id
+            LEFT JOIN chat_settings w ON w.user_id = p.user_id AND w.chat_id = p.chat_id
             LEFT JOIN notification_settings n ON n.user_id = p.user_id
-            WHERE p.user_id <> r.sender_id AND p.last_received_seq < r.seq AND p.last_read_seq < r.seq
-              AND p.joined_seq < r.seq
-              AND coalesce(n.push, true) AND coalesce(s.notifications, 'all') <> 'none'
-              AND (r.mention OR (coalesce(s.notifications, 'all') = 'all'
-                                 AND coalesce(s.muted_until <= clock_timestamp(), true)))
-              AND EXISTS (SELECT 1 FROM push_devices d WHERE d.user_id = p.user_id)
-              AND NOT EXISTS (
-                  SELECT 1 FROM user_blocks b
-                  WHERE (b.blocker_id = p.user_id AND b.blocked_id = r.sender_id)
-                     OR (b.blocker_id = r.sender_id AND b.blocked_id = p.user_id))
-            GROUP BY p.chat_id, p.user_id
+            WHERE coalesce(n.push, true) AND coalesce(w.notifications, 'all') <> 'none'
         )
         INSERT INTO push_outbox AS o (device_id, collapse_key, chat_id, seq, mention, created_at, due_at)
-        SELECT d.id, 'chat:' || due.chat_id, due.chat_id, due.seq, due.mention, $3, $3
-        FROM due JOIN push_devices d ON d.user_id = due.user_id
-        ORDER BY d.id, due.chat_id
+        SELECT d.id, 'chat:' || m.chat_id, m.chat_id, greatest(m.said, m.called),
+               coalesce(m.called > m.mark, false), $3, $3
+        FROM members m JOIN push_devices d ON d.user_id = m.user_id
+        WHERE greatest(m.said, m.called) > m.mark
+        ORDER BY d.id, m.chat_id
         ON CONFLICT (device_id, collapse_key) DO UPDATE SET
             seq = greatest(o.seq, excluded.seq), mention = o.mention OR excluded.mention,
             version = o.version + 1, waited = false

@@ -245,6 +245,32 @@ async def test_muted_chats_and_those_at_level_mentions_ring_for_a_mention_only_a
     }
 
 
+async def test_who_calls_everybody_is_heard_in_muted_chats_and_not_by_themselves(town):
+    ann, bob = await town.world.users(2)
+    chat = await town.world.group(ann, bob)
+    _, mine = await town.device(ann)
+    _, token = await town.device(bob)
+    await town.run(
+        "INSERT INTO chat_settings (user_id, chat_id, muted_until) VALUES ($1, $2, 'infinity')", bob, chat
+    )
+    await town.say(bob, chat, "I speak too")
+    await town.say(ann, chat, "all of you", mentions_all=True)
+    await town.round()
+    by_token = {got.token: got.body["notification"]["body"] for got in town.push.got}
+    assert by_token == {token: "Seed 1: all of you", mine: "Seed 2: I speak too"}
+
+
+async def test_where_the_last_who_spoke_is_blocked_the_one_before_is_shown(town):
+    ann, bob, cee = await town.world.users(3)
+    chat = await town.world.group(ann, bob, cee)
+    _, token = await town.device(bob)
+    await town.run("INSERT INTO user_blocks (blocker_id, blocked_id) VALUES ($1, $2)", bob, cee)
+    await town.say(ann, chat, "dinner?")
+    await town.say(cee, chat, "unseen")
+    await town.round()
+    assert [got.body["notification"]["body"] for got in town.push.to(token)] == ["Seed 1: dinner?"]
+
+
 async def test_without_preview_nothing_of_what_was_said_leaves_the_server(town):
     ann, bob = await town.world.users(2)
     chat = await town.direct(ann, bob)
