@@ -159,12 +159,12 @@ async def test_a_scheduled_message_is_sent_once_however_many_nodes_try(two: Worl
     ann, bob = await two.users(2)
     chat = await two.group(ann, bob)
     a, b = await two.phone(ann), await two.phone(bob, node=1)
-    made = [await scheduled_message(two, ann, chat, f"later {i}", hours=1) for i in range(5)]
+    made = [await scheduled_message(two, ann, chat, f"later {i}", minutes=10) for i in range(5)]
     await a.event("scheduled.updated", scheduled=made[0])
     await asyncio.gather(*(jobs.send_due(node.ctx) for node in two.nodes))
     assert await history(two, bob, chat) == {}
 
-    two.clock.offset = timedelta(hours=1, minutes=1)
+    two.clock.offset = timedelta(minutes=11)  # less than a token lives
     await asyncio.gather(*(scheduled.send_due(node.ctx, 3) for node in two.nodes for _ in range(4)))
     for sent in made:
         new = await b.wait(
@@ -220,18 +220,21 @@ async def test_what_is_scheduled_can_be_changed_and_taken_back_by_its_author_alo
 
 
 async def test_who_may_not_speak_when_the_time_comes_is_told_why(one: World) -> None:
-    ann, bob, cid, dan = await one.users(4)
-    chat = await one.group(ann, bob, cid, dan)
-    for user in (bob, cid, dan):
+    ann, bob, cid, dan, eve = await one.users(5)
+    chat = await one.group(ann, bob, cid, dan, eve)
+    for user in (bob, cid, dan, eve):
         await scheduled_message(one, user, chat, "too late", hours=1)
     await ok(one, bob, "DELETE", f"/chats/{chat}/members/me")
     db = one.nodes[0].db
     await db.run("UPDATE users SET banned_at = now() WHERE id = $1", cid)
     await db.run("UPDATE chat_participants SET muted_until = 'infinity' WHERE user_id = $1", dan)
+    await db.run(
+        "INSERT INTO account_deletions (user_id, requested_at, due_at) VALUES ($1, now(), now())", eve
+    )
     one.clock.offset = timedelta(hours=2)
     await jobs.send_due(one.nodes[0].ctx)
     rows = await db.rows(str, "SELECT failure FROM scheduled_messages WHERE status = 'failed' ORDER BY id")
-    assert rows == ["chat_not_found", "banned", "muted"]
+    assert rows == ["chat_not_found", "banned", "muted", "user_not_found"]
 
 
 async def test_at_most_so_many_wait_even_when_asked_for_at_once(one: World) -> None:

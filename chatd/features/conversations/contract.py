@@ -202,7 +202,7 @@ class DueRow(msgspec.Struct, frozen=True):
     content: msgspec.Raw
     reply_to: MessageId | None
     attempts: int
-    banned: bool
+    refusal: str | None
 
 
 # ------------------------------------------------------------------------------------------------ links

@@ -166,8 +166,8 @@ async def _note(tx: Tx, outcomes: Sequence[Outcome]) -> list[Scheduled]:
 
 
 async def _attempt(ctx: Ctx, row: DueRow) -> Outcome:
-    if row.banned:
-        return Outcome(row, "failed", failure="banned")
+    if row.refusal is not None:
+        return Outcome(row, "failed", failure=row.refusal)
     as_sender = replace(ctx, actor=Actor(row.user_id), origin=row.id)
     try:
         async with asyncio.timeout(SEND_TIMEOUT_S):

@@ -314,7 +314,9 @@ async def take_due(tx: Tx, now: datetime, limit: int) -> list[DueRow]:
         DueRow,
         """
         SELECT s.id, s.chat_id, s.user_id, s.content, s.reply_to, s.attempts,
-               u.banned_at IS NOT NULL AND coalesce(u.banned_until > $1, true)
+               CASE WHEN EXISTS (SELECT 1 FROM account_deletions d WHERE d.user_id = u.id)
+                    THEN 'user_not_found'
+                    WHEN u.banned_at IS NOT NULL AND coalesce(u.banned_until > $1, true) THEN 'banned' END
         FROM scheduled_messages s JOIN users u ON u.id = s.user_id
         WHERE s.status = 'pending' AND s.due_at <= $1
         ORDER BY s.due_at LIMIT $2
