@@ -50,6 +50,8 @@ async def test_a_block_ends_direct_messages_both_ways(two: World) -> None:
     content = {"type": "text", "text": "you there"}
     edit = await a.call("message.edit", chat_id=chat, message_id=message, content=content)
     assert edit["code"] == "blocked"
+    pin = await two.rest(bob, "PUT", f"/api/chats/{chat}/messages/{message}/pin")
+    assert pin[1]["code"] == "blocked"
     again = await a.say(chat, "hi", first["client_message_id"])
     assert (again["type"], again["duplicate"]) == ("ack", True), "a retry is safe for ever"
     assert (await direct(two, bob, ann))[0] == 200, "the chat is as it was"

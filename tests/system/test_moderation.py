@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from chatd.core.settings import Moderation, Settings
-from chatd.features.moderation import classifier
+from chatd.features.moderation import classifier, filters
+from chatd.features.moderation import service as moderation
 from tests.system.world import World, world
 
 SPAM = {"reason": "spam", "description": "buys watches"}
@@ -58,8 +59,6 @@ async def with_filter(world: World, admin: str, **fields: Any) -> str:
 
 
 async def node_refresh(node: Any) -> None:
-    from chatd.features.moderation import filters
-
     await filters.refresh(node.ctx)
 
 
@@ -200,6 +199,42 @@ async def test_users_are_reported_and_banned_through_their_case(one: World, cast
     )
     assert status == 200, closed
     assert await phone.closed() == 4403
+
+
+async def test_what_is_said_in_a_direct_chat_is_judged_by_staff_alone(
+    one: World, cast: dict[str, Any]
+) -> None:
+    ann, bob = cast["ann"], cast["bob"]
+    _, direct = await one.rest(ann, "POST", "/api/chats", {"type": "direct", "member_ids": [bob]})
+    chat = direct["id"]
+    message = await said(one, ann, chat, "cheap watches")
+    assert (await one.rest(bob, "PUT", f"/api/chats/{chat}/messages/{message}/hidden", {}))[0] == 403
+    assert (await one.rest(bob, "POST", f"/api/chats/{chat}/messages/{message}/report", SPAM))[0] == 201
+    assert (await one.rest(bob, "GET", f"/api/moderation/cases?chat_id={chat}"))[0] == 403
+    _, queue = await one.rest(cast["staff"], "GET", f"/api/moderation/cases?chat_id={chat}")
+    path = f"/api/moderation/cases/{queue['items'][0]['id']}"
+    assert (await one.rest(bob, "GET", path))[0] == 404
+    assert (await one.rest(bob, "POST", f"{path}/resolve", {"action": "hide"}))[0] == 404
+    assert (await one.rest(cast["staff"], "POST", f"{path}/resolve", {"action": "hide"}))[0] == 200
+    assert (await history(one, bob, chat))[0]["content"] == {"type": "tombstone"}
+
+
+async def test_toxicity_is_what_was_found_and_not_what_was_merely_reported(
+    one: World, cast: dict[str, Any]
+) -> None:
+    chat, db = cast["chat"], one.nodes[0].db
+    await with_filter(one, cast["admin"], config={"kind": "words", "words": ["drat"]})
+    plain = await said(one, cast["ann"], chat, "hello")
+    await one.rest(cast["bob"], "POST", f"/api/chats/{chat}/messages/{plain}/report", SPAM)
+    assert await moderation.toxicity_flags(db, chat) == 0
+    await said(one, cast["ann"], chat, "drat")
+    assert await moderation.toxicity_flags(db, chat) == 1
+    _, queue = await one.rest(cast["mod"], "GET", f"/api/moderation/cases?chat_id={chat}")
+    by_source = {case["source"]: f"/api/moderation/cases/{case['id']}" for case in queue["items"]}
+    await one.rest(cast["mod"], "POST", f"{by_source['report']}/resolve", {"action": "hide"})
+    assert await moderation.toxicity_flags(db, chat) == 2
+    await one.rest(cast["mod"], "POST", f"{by_source['filter']}/dismiss", {})
+    assert await moderation.toxicity_flags(db, chat) == 1
 
 
 # ---------------------------------------------------------------------------------------------- in a chat
@@ -504,8 +539,8 @@ async def test_the_classifier_flags_and_hides_after_the_message_was_sent(
     settings: Settings, service: Any
 ) -> None:
     secrets = msgspec.structs.replace(settings.secrets, classifier_key="the-key")
-    moderation = Moderation(classifier_url=service.url, classifier_timeout_s=2)
-    settings = msgspec.structs.replace(settings, moderation=moderation, secrets=secrets)
+    classifying = Moderation(classifier_url=service.url, classifier_timeout_s=2)
+    settings = msgspec.structs.replace(settings, moderation=classifying, secrets=secrets)
     async with world(settings, 1) as one:
         ann, bob = await one.users(2)
         chat = await one.group(ann, bob)
@@ -529,8 +564,8 @@ async def test_a_classifier_that_is_away_is_asked_again_and_then_given_up(
     settings: Settings, service: Any
 ) -> None:
     service.answers["status"] = 503
-    moderation = Moderation(classifier_url=service.url, classifier_timeout_s=1, classifier_attempts=2)
-    async with world(msgspec.structs.replace(settings, moderation=moderation), 1) as one:
+    classifying = Moderation(classifier_url=service.url, classifier_timeout_s=1, classifier_attempts=2)
+    async with world(msgspec.structs.replace(settings, moderation=classifying), 1) as one:
         ann, bob = await one.users(2)
         chat = await one.group(ann, bob)
         await said(one, ann, chat, "vile")

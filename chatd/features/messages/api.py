@@ -226,7 +226,7 @@ ROUTES = (
     put(
         "/chats/{chat_id}/messages/{message_id}/pin",
         put_pin,
-        raises=(*_MESSAGE, Forbidden, Conflict),
+        raises=(*_MESSAGE, Forbidden, Conflict, Blocked),
         limit="none",
     ),
     delete(

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from chatd.core.context import Ctx
+from chatd.core.errors import ChatNotFound, MessageNotFound, Unavailable
 from chatd.core.settings import Moderation
 from chatd.features.audit import service as audit
 from chatd.features.messages import service as messages
@@ -117,7 +118,13 @@ async def classify(ctx: Ctx, classifier: Classifier, scans: Sequence[filters_sto
         except ClassifierError as error:
             log.warning("a message could not be classified: %s", error)
             return False
-        await _heed(ctx, subject, score, reason)
+        try:
+            await _heed(ctx, subject, score, reason)
+        except (ChatNotFound, MessageNotFound):
+            pass  # gone meanwhile, and with it what there was to judge
+        except Unavailable as error:
+            log.warning("what the classifier said could not be heeded: %s", error.code)
+            return False
         return True
 
     judged = await asyncio.gather(*(one(scan) for scan in scans))
