@@ -195,7 +195,10 @@ const WORDS = {
 };
 
 /** What went wrong, for people. */
-export const explain = (error) => WORDS[error.code] ?? (error.message || "Something went wrong");
+export function explain(error) {
+  const text = WORDS[error.code] ?? (error.errors?.[0]?.message || error.message || "Something went wrong");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
 
 /** Run what a click started; what goes wrong is said. False where it did. */
 export async function attempt(work) {

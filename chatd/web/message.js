@@ -1,6 +1,6 @@
 /** One message as an element, and what can be done with it. */
 
-import { attempt, avatar, h, icon, linked, timeOf } from "./dom.js";
+import { attempt, avatar, explain, h, icon, linked, timeOf } from "./dom.js";
 import { confirm, showMenu } from "./menu.js";
 
 export const QUICK = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
@@ -103,7 +103,7 @@ function tick({ status, readers }) {
 
 function failure(view, message) {
   const { outbox } = view.main.client;
-  return h("p", { class: "failure", role: "alert" }, message.error?.message ?? "Not sent", " ",
+  return h("p", { class: "failure", role: "alert" }, message.error ? explain(message.error) : "Not sent", " ",
     h("button", { type: "button", class: "text", onclick: () => outbox.retry(message.key) }, "Try again"), " ",
     h("button", { type: "button", class: "text", onclick: () => outbox.discard(message.key) }, "Discard"));
 }

@@ -6,6 +6,9 @@ import { plainText } from "./message.js";
 
 const REASONS = { spam: "Spam", harassment: "Harassment", hate: "Hate", violence: "Violence", sexual: "Sexual content", self_harm: "Self-harm", illegal: "Something illegal", impersonation: "Somebody pretending to be another", other: "Something else" };
 
+const FIRST_LOOK_MS = 1000;
+const LAST_LOOK_MS = 120_000;
+
 /** A line above the list while strangers wait for an answer. */
 export class Requests {
   #offs = [];
@@ -14,11 +17,23 @@ export class Requests {
     this.main = main;
     this.items = [];
     this.element = h("button", { type: "button", class: "requests", hidden: true, onclick: () => this.#show() });
-    this.#offs.push(main.client.on("request.new", () => this.load()), main.model.on("people", () => this.#draw()));
+    this.#offs.push(main.client.on("request.new", ({ chat_id }) => this.#expect(chat_id, FIRST_LOOK_MS)), main.model.on("people", () => this.#draw()));
     this.load();
   }
 
-  leave() { for (const off of this.#offs) off(); }
+  leave() {
+    clearTimeout(this.timer);
+    for (const off of this.#offs) off();
+  }
+
+  /** A request is there before its first word, and shown with it: look again until there is one. */
+  #expect(chatId, ms) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(async () => {
+      await this.load();
+      if (!this.items.some((item) => item.chat_id === chatId) && ms < LAST_LOOK_MS) this.#expect(chatId, ms * 2);
+    }, ms);
+  }
 
   async load() {
     if (!(await this.main.features.has("GET", "/message-requests"))) return;

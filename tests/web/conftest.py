@@ -69,8 +69,9 @@ class Person:
         page.on("console", lambda message: self._heard(message))
 
     def _heard(self, message: Any) -> None:
-        # A connection that is cut says so in the console, whatever a page does; nothing else may.
-        if message.type == "error" and "ERR_" not in message.text and "WebSocket" not in message.text:
+        # A browser says itself what was cut off or refused, whatever a page does about it; nothing else may.
+        noise = ("ERR_", "WebSocket", "Failed to load resource")
+        if message.type == "error" and not any(word in message.text for word in noise):
             self.complaints.append(message.text)
 
     async def join(self) -> None:
