@@ -233,11 +233,15 @@ class Sampler(Parser):
 
 
 TEXT_BYTES = 120
+_WORDS = (
+    "are you coming to the lake tomorrow, or shall we meet at the station again? bring the blue tent and"
+    " something to read, it may rain in the evening"
+)
 
 
 def said(client_message_id: str) -> str:
-    """The 120 bytes that the message of this id says."""
-    return client_message_id.ljust(TEXT_BYTES, ".")
+    """The 120 bytes that the message of this id says: its name, then words as people use them."""
+    return f"{client_message_id} {_WORDS}"[:TEXT_BYTES]
 
 
 class Sender(Parser):
