@@ -40,6 +40,12 @@ async def drain_worker(stage: Stage) -> None:
     await stage.hold(1.0)
 
 
+async def roll_worker(stage: Stage) -> None:
+    """New settings: the supervisor starts another worker, then lets the old one drain."""
+    stage.rng.choice(stage.world.nodes).process.send_signal(signal.SIGHUP)
+    await stage.hold(4.0, 2.0)
+
+
 async def kill_redis(stage: Stage) -> None:
     """It comes back empty."""
     service = stage.world.services.redis
@@ -146,6 +152,7 @@ class Fault:
 FAULTS: dict[str, Fault] = {
     "kill-worker": Fault(kill_worker, 3.0),
     "drain-worker": Fault(drain_worker, 3.0),
+    "roll-worker": Fault(roll_worker, 3.0),
     "kill-redis": Fault(kill_redis, 3.0),
     "pause-redis": Fault(pause_redis, 3.0),
     "flush-redis": Fault(flush_redis, 3.0),

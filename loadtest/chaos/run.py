@@ -21,7 +21,7 @@ GUESTS = 2
 TWICE = 0.3
 COUNTERS = ("gaps", "heals", "redis_reconnects", "slow_closes", "ephemeral_drops")
 #: How long after its end a fault may still be felt.
-HEAL_S = 20.0
+HEAL_S = 30.0
 #: What this machine may lose us on its own, beyond what we notice ourselves.
 SLACK_S = 2.0
 #: An acked message reaches every open socket within this, whatever Redis does (protocol.md, 4.6).
@@ -170,7 +170,7 @@ async def _one(stage: Stage, name: str) -> None:
     stage.crowd.records.strikes.append(strike)
     await FAULTS[name].strike(stage)
     strike.undone = time.monotonic()
-    while time.monotonic() < strike.undone + 2 * HEAL_S:
+    while time.monotonic() < strike.undone + HEAL_S:
         if all(device.synced for device in stage.crowd.devices) and await stage.world.well():
             strike.healed = time.monotonic()
             return

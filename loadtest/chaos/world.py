@@ -18,6 +18,15 @@ from loadtest.chaos.proxy import Proxy
 from loadtest.server import NO_LIMITS, NotServing, await_ready, stop
 
 NODES = 2
+#: Every second node has less of everything, and meets its bounds all the time.
+TIGHT = {
+    "CHATD_POSTGRES_POOL_SIZE": "3",
+    "CHATD_SOCKET_MAX_INFLIGHT_COMMANDS": "4",
+    "CHATD_FANOUT_LINGER_S": "0.5",
+    "CHATD_FANOUT_GAP_PATIENCE_MS": "20",
+    "CHATD_MESSAGES_MAX_BATCH": "5",
+    "CHATD_ADMISSION_OPENING_AT_ONCE": "2",
+}
 #: Where an entry of a log begins: with its time.
 _ENTRY = re.compile(r"^(?=\d\d:\d\d:\d\d\.\d)", re.MULTILINE)
 
@@ -116,7 +125,8 @@ async def world(settings: Mapping[str, str]) -> AsyncIterator[World]:
         for index in range(NODES):
             home = directory / f"node{index}"
             await asyncio.to_thread(home.mkdir)
-            made.nodes.append(await _node(stack, home, services, settings))
+            own = {**settings, **TIGHT} if index % 2 else settings
+            made.nodes.append(await _node(stack, home, services, own))
         yield made
 
 
