@@ -1,6 +1,6 @@
 /**
- * chatd.js: the reference client of chatd's socket. Three files (this, chatd-session.js and
- * chatd-outbox.js), no dependencies, no build step; browsers and Node >= 20.
+ * chatd.js: the reference client of chatd's socket. Four files (this, chatd-session.js,
+ * chatd-outbox.js and chatd-marks.js), no dependencies, no build step; browsers and Node >= 20.
  *
  *   import { Chatd } from "https://your.host/chatd.js";
  *   const chat = new Chatd({ url: "https://your.host" });
@@ -26,6 +26,7 @@
  */
 
 import { ChatdError, Session, defaultStorage, sleep } from "./chatd-session.js";
+import { Marks, Typing } from "./chatd-marks.js";
 import { Outbox } from "./chatd-outbox.js";
 
 export { ChatdError, MemoryStorage, Session } from "./chatd-session.js";
@@ -39,10 +40,6 @@ const PONG_TIMEOUT_MS = 10_000;
 const COMMAND_TIMEOUT_MS = 15_000;
 /** Chats named in `since`: as many as surely fit a frame. The others are asked for with `sync`. */
 const MAX_SINCE = 250;
-const RECEIPT_EVERY_MS = 1000;
-const TYPING_EVERY_MS = 3000;
-const TYPING_STOP_MS = 4000;
-const TYPING_LEAST_MS = 400;
 
 export class Chatd {
   #socket = null;
@@ -55,8 +52,8 @@ export class Chatd {
   #heardAt = 0;
   #drainMs = null;
   #healing = new Map();
-  #receipts = new Map();
-  #typing = new Map();
+  #marks = new Marks((type, fields) => (this.state === "open" ? this.#call(type, fields) : null));
+  #typing = new Typing((type, chatId) => this.#tell(type, { chat_id: chatId }));
   #watched = [];
 
   /**
@@ -155,27 +152,12 @@ export class Chatd {
   }
 
   /** I have read everything up to this message. The newest call counts; it is made good after an outage. */
-  read(chatId, message) { this.#mark("read", chatId, message); }
+  read(chatId, message) { this.#marks.move("read", chatId, message); }
 
   /** Somebody types here: call it on every key. Throttled; stops by itself. */
-  typing(chatId) {
-    const { startedAt = 0 } = this.#typing.get(chatId) ?? {};
-    if (Date.now() - startedAt >= TYPING_EVERY_MS && this.#tell("typing.start", { chat_id: chatId })) {
-      this.#typing.set(chatId, { startedAt: Date.now(), on: true });
-    }
-    this.#after(`typing ${chatId}`, TYPING_STOP_MS, () => this.stopTyping(chatId));
-  }
+  typing(chatId) { this.#typing.start(chatId); }
 
-  stopTyping(chatId) {
-    this.#cancel(`typing ${chatId}`);
-    const typing = this.#typing.get(chatId);
-    if (!typing?.on) return;
-    // The server works on commands side by side: a stop on the heels of its start could overtake it.
-    const wait = typing.startedAt + TYPING_LEAST_MS - Date.now();
-    if (wait > 0) return this.#after(`typing ${chatId}`, wait, () => this.stopTyping(chatId));
-    typing.on = false;
-    this.#tell("typing.stop", { chat_id: chatId });
-  }
+  stopTyping(chatId) { this.#typing.stop(chatId); }
 
   /** Whose presence to follow (at most 500); the whole list, each time. */
   watch(userIds) {
@@ -247,6 +229,7 @@ export class Chatd {
     this.#interrupt();
     for (const name of [...this.#timers.keys()]) this.#cancel(name);
     this.outbox.clear();
+    this.#marks.clear();
     this.#setState(state);
     socket?.close(1000);
   }
@@ -255,7 +238,7 @@ export class Chatd {
     for (const name of ["open", "pulse", "pong"]) this.#cancel(name);
     this.#healing.clear();
     this.#typing.clear();
-    for (const receipt of this.#receipts.values()) receipt.flying = false;
+    this.#marks.interrupted();
     for (const { reject } of this.#calls.values()) reject(new ChatdError("closed", "the connection was lost"));
     this.#calls.clear();
     this.outbox.interrupted();
@@ -329,7 +312,7 @@ export class Chatd {
     if (!named.size) this.#emit("resumed", {});
     for (const [chatId, head] of behind) this.#heal(chatId, head);
     this.outbox.flush();
-    for (const id of this.#receipts.keys()) this.#sendReceipt(id);
+    this.#marks.flush();
   }
 
   /** Show an event that comes next; ask for what is missing before one that does not. */
@@ -341,7 +324,7 @@ export class Chatd {
     this.#emit(frame.type, frame);
     const { message } = frame;
     if (frame.type === "message.new" && this.autoReceipts && message.sender_id !== this.user?.id) {
-      this.#mark("received", frame.chat_id, message);
+      this.#marks.move("received", frame.chat_id, message);
     }
   }
 
@@ -373,8 +356,7 @@ export class Chatd {
 
   #forget(chatId) {
     this.positions.delete(chatId);
-    this.#receipts.delete(`read ${chatId}`);
-    this.#receipts.delete(`received ${chatId}`);
+    this.#marks.forget(chatId);
   }
 
   #failed(frame) {
@@ -412,38 +394,6 @@ export class Chatd {
     const call = this.#calls.get(id);
     this.#calls.delete(id);
     if (call) settle(call);
-  }
-
-  /** Watermarks: at most one command a second and chat, the newest, and again after an outage. */
-  #mark(kind, chatId, { id, seq }) {
-    const name = `${kind} ${chatId}`;
-    const known = this.#receipts.get(name);
-    if (known && known.seq >= seq) return;
-    this.#receipts.set(name, { kind, chatId, id, seq, sent: known?.sent ?? 0, flying: known?.flying ?? false });
-    if (!this.#timers.has(name)) this.#after(name, kind === "read" ? 100 : RECEIPT_EVERY_MS, () => this.#sendReceipt(name));
-  }
-
-  async #sendReceipt(name) {
-    const mark = this.#receipts.get(name);
-    if (!mark || mark.flying || mark.sent >= mark.seq || this.state !== "open") return;
-    const { kind, chatId, id, seq } = mark;
-    mark.flying = true;
-    let again = RECEIPT_EVERY_MS;
-    try {
-      await this.#call(`delivery.${kind}`, { chat_id: chatId, [kind === "read" ? "last_read_message_id" : "message_id"]: id });
-      this.#settleReceipt(name, seq);
-    } catch (error) {
-      if (error.code === "closed") return; // it goes again with the next socket
-      const later = error.retryAfterMs !== null || error.code === "timeout";
-      this.#settleReceipt(name, later ? 0 : seq); // what is refused for good is not repeated
-      again = error.retryAfterMs ?? RECEIPT_EVERY_MS;
-    }
-    this.#after(name, again, () => this.#sendReceipt(name));
-  }
-
-  #settleReceipt(name, seq) {
-    const now = this.#receipts.get(name);
-    if (now) Object.assign(now, { flying: false, sent: Math.max(now.sent, seq) });
   }
 
   // --------------------------------------------------------------------- tools
