@@ -53,7 +53,8 @@ def complete_secrets(settings: Settings, directory: Path) -> Settings:
             )
     elif not (given.jwt_key and given.internal_api_key):
         kept = _kept_secrets(directory)
-        given = Secrets(
+        given = msgspec.structs.replace(
+            given,
             jwt_key=given.jwt_key or kept.jwt_key,
             internal_api_key=given.internal_api_key or kept.internal_api_key,
         )

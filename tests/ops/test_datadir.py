@@ -23,6 +23,13 @@ def test_keys_made_up_in_development_are_kept_and_private(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["secrets.toml"]
 
 
+def test_other_secrets_stay_beside_the_keys_that_are_made_up(tmp_path: Path) -> None:
+    given = Settings(secrets=Secrets(smtp_password="p", vapid_key="v"))
+    secrets = datadir.complete_secrets(given, tmp_path).secrets
+    assert (secrets.smtp_password, secrets.vapid_key) == ("p", "v")
+    assert secrets.jwt_key
+
+
 def test_of_many_starters_at_once_one_makes_the_keys(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: datadir.complete_secrets(Settings(), tmp_path), range(32)))

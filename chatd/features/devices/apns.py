@@ -25,7 +25,9 @@ class Apns:
     """One app of one team."""
 
     def __init__(self, key: str, settings: PushSettings, client: httpx.AsyncClient, clock: Clock) -> None:
-        self._key, self._settings, self._client, self._clock = key, settings, client, clock
+        # An environment file may have no real line breaks.
+        self._key = key.replace("\\n", "\n")
+        self._settings, self._client, self._clock = settings, client, clock
         self._pass = providers.kept_pass(f"{settings.apns_team_id} {settings.apns_key_id} {key}")
 
     async def send(self, push: Push) -> Outcome:
