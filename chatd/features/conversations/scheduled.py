@@ -31,6 +31,7 @@ from chatd.features.conversations.contract import (
     ScheduledUpdated,
     ScheduleMessage,
 )
+from chatd.features.media import service as media
 from chatd.features.messages import service as messages
 
 log = logging.getLogger("chatd.conversations")
@@ -75,6 +76,7 @@ async def schedule(ctx: Ctx, chat_id: ChatId, body: ScheduleMessage) -> Schedule
         made = await store.insert_scheduled(
             tx, ctx.ids.new("sch"), chat_id, me, content, body.reply_to, body.send_at
         )
+        await media.keep_until(tx, ctx, messages.media_of(body.content), body.send_at)
         tx.after_commit(ctx.broker.to_users, [me], ScheduledUpdated(scheduled=made))
     return made
 
@@ -92,6 +94,8 @@ async def change(ctx: Ctx, scheduled_id: ScheduledId, body: PatchScheduled) -> S
         changed = await store.change_scheduled(tx, scheduled_id, me, content, body.send_at)
         if changed is None:
             raise await _gone(ctx, scheduled_id)
+        attached = messages.media_of(_content(changed.content))
+        await media.keep_until(tx, ctx, attached, changed.send_at)
         tx.after_commit(ctx.broker.to_users, [me], ScheduledUpdated(scheduled=changed))
     return changed
 

@@ -348,10 +348,14 @@ async def let_go(tx: Tx, ctx: Ctx, media_ids: Collection[MediaId]) -> None:
 
 
 async def keep_until(tx: Tx, ctx: Ctx, media_ids: Collection[MediaId], until: datetime) -> None:
-    """Something of the actor's will use these by then. Raises as ``hold`` does."""
+    """A message of the actor's will use these by then. Raises ValidationFailed unless all are theirs and
+    ready.
+    """
     wanted = sorted(set(media_ids))
+    if not wanted:
+        return
     if len(await store.lock_own(tx, ctx.actor.user_id, wanted, ctx.clock.now())) < len(wanted):
-        raise MediaNotFound
+        raise ValidationFailed.at("$.content.attachments", "there is no such medium of yours, or not yet")
     await store.keep_until(tx, wanted, until + timedelta(seconds=ctx.settings.media.unused_ttl_s))
 
 
@@ -363,9 +367,9 @@ async def url_for(ctx: Ctx, media_id: MediaId, variant: Variant = "original") ->
     return (await _link(ctx, row, variant))[0]
 
 
-async def described(q: Queries, content: bytes, media_ids: Sequence[MediaId]) -> str:
+async def described(q: Queries, content: str, media_ids: Sequence[MediaId]) -> str:
     """A message's content (JSON) with what is known of its attachments, which are these, in order."""
-    return await store.described(q, content.decode(), media_ids)
+    return await store.described(q, content, media_ids)
 
 
 async def reattach(

@@ -27,7 +27,7 @@ from chatd.core.errors import (
     RateLimited,
     ValidationFailed,
 )
-from chatd.core.ids import ChatId, MessageId, UserId
+from chatd.core.ids import ChatId, MediaId, MessageId, UserId
 from chatd.core.pending import Pending
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import (
@@ -37,7 +37,7 @@ from chatd.features.chats.contract import (
     ReplyPreview,
     TextContent,
 )
-from chatd.features.messages import screening, store
+from chatd.features.messages import attaching_store, screening, store
 from chatd.wire import codec
 
 log = logging.getLogger("chatd.messages")
@@ -60,6 +60,7 @@ class Sending:
     text: str
     mentions: tuple[UserId, ...] = ()
     everybody: bool = False
+    media: tuple[MediaId, ...] = ()
 
     @property
     def woven(self) -> bool:
@@ -79,6 +80,8 @@ class Stored:
     status: str = "visible"
     thread_id: MessageId | UnsetType = UNSET
     reply_preview: ReplyPreview | UnsetType = UNSET
+    #: As it was stored, where that says more than what was sent.
+    content: msgspec.Raw | None = None
 
     @property
     def ack_token(self) -> str:
@@ -93,7 +96,8 @@ def send(
 
     Fails with ChatNotFound, Muted, Forbidden (read-only chat, or everybody called by one who may not),
     Conflict (the same client_message_id with other content), MessageNotFound (reply_to), ValidationFailed
-    (a mention of somebody who is not in the chat), RateLimited, Unavailable.
+    (a mention of somebody who is not in the chat, an attachment that is not ready or not the sender's to
+    send), RateLimited, Unavailable.
     """
     require_sayable(content)
     content = tidy(content)
@@ -109,6 +113,7 @@ def send(
         content.text,
         tuple(content.mentions or ()),
         content.mentions_all is True,
+        media_of(content),
     )
     return ctx.groups.submit(APPEND, sending)
 
@@ -120,7 +125,15 @@ def forward(ctx: Ctx, chat_id: ChatId, client_message_id: str, content: Forwarde
     body = _encode(content)
     mark = fingerprint(body, None)
     sending = Sending(
-        chat_id, ctx.actor.user_id, client_message_id, mark, ctx.ids.new("msg"), body, None, content.text
+        chat_id,
+        ctx.actor.user_id,
+        client_message_id,
+        mark,
+        ctx.ids.new("msg"),
+        body,
+        None,
+        content.text,
+        media=media_of(content),
     )
     return ctx.groups.submit(APPEND, sending)
 
@@ -137,11 +150,17 @@ def tidy(content: TextContent) -> TextContent:
 
 
 def require_sayable(content: TextContent) -> None:
-    """Something must be said."""
-    if content.attachments:
-        raise ValidationFailed.at("$.content.attachments[0].media_id", "there is no such medium")
-    if not content.text:
-        raise ValidationFailed.at("$.content.text", "expected 1 to 4000 characters")
+    """Something must be said, or shown; nothing is shown twice."""
+    media = media_of(content)
+    if not content.text and not media:
+        raise ValidationFailed.at("$.content.text", "expected 1 to 4000 characters, or an attachment")
+    if len(set(media)) < len(media):
+        raise ValidationFailed.at("$.content.attachments", "the same medium twice")
+
+
+def media_of(content: TextContent | ForwardedContent) -> tuple[MediaId, ...]:
+    """What is attached, in order."""
+    return tuple(each.media_id for each in content.attachments)
 
 
 def fingerprint(content: bytes, reply_to: str | None) -> int:
@@ -161,6 +180,7 @@ _VERDICTS: dict[str, type[AppError]] = {
     "reply_not_found": MessageNotFound,
     "mention_forbidden": Forbidden,
     "mention_not_found": ValidationFailed,
+    "attachment_not_found": ValidationFailed,
 }
 _DETAILS = {
     "conflict": "This client_message_id was used for another message",
@@ -168,6 +188,7 @@ _DETAILS = {
     "reply_not_found": "There is no message reply_to in this chat",
     "mention_forbidden": "Only moderators of this chat may call everybody",
     "mention_not_found": "$.content.mentions: somebody who is not in this chat",
+    "attachment_not_found": "$.content.attachments: there is no such medium for you, or it is not ready",
 }
 
 
@@ -195,8 +216,8 @@ async def _silence(ctx: Ctx, sending: Sending, judgement: Judgement) -> None:
 
 async def _store(
     ctx: Ctx, sendings: list[Sending], judged: dict[int, Judgement]
-) -> Sequence[store.AppendRow | store.WovenRow]:
-    """One statement; the dearer one only where somebody replies or mentions."""
+) -> Sequence[store.AppendRow | store.WovenRow | attaching_store.AttachedRow]:
+    """One statement; the dearer ones only where somebody replies or mentions, or attaches."""
     columns = (
         [s.chat_id for s in sendings],
         [s.sender_id for s in sendings],
@@ -208,16 +229,19 @@ async def _store(
         *_said(judged, len(sendings)),
         ctx.screen.scans,
     )
-    if not any(s.woven for s in sendings):
+    attached = [(place, media_id) for place, s in enumerate(sendings, 1) for media_id in s.media]
+    if not attached and not any(s.woven for s in sendings):
         return await store.append(ctx.db, *columns)
     mentions = [(place, user_id) for place, s in enumerate(sendings, 1) for user_id in s.mentions]
-    return await store.append_conversation(
-        ctx.db,
-        *columns,
+    woven = (
         [s.everybody for s in sendings],
         [place for place, _ in mentions],
         [user_id for _, user_id in mentions],
     )
+    if not attached:
+        return await store.append_conversation(ctx.db, *columns, *woven)
+    places, media = [place for place, _ in attached], [media_id for _, media_id in attached]
+    return await attaching_store.append_attached(ctx.db, *columns, *woven, places, media)
 
 
 def _said(judged: dict[int, Judgement], count: int) -> tuple[list[str] | None, list[str | None] | None]:
@@ -254,7 +278,9 @@ async def _refuse_floods(ctx: Ctx, sendings: list[Sending]) -> list[Stored | Exc
 
 
 def _outcome(
-    sending: Sending, row: store.AppendRow | store.WovenRow, judgement: Judgement | None
+    sending: Sending,
+    row: store.AppendRow | store.WovenRow | attaching_store.AttachedRow,
+    judgement: Judgement | None,
 ) -> Stored | Exception:
     if row.outcome in ("refused", "silenced"):
         return screening.refusal(judgement) or Internal()
@@ -265,7 +291,9 @@ def _outcome(
         return Internal()
     status = judgement.status if judgement is not None else "visible"
     stored = Stored(sending, row.message_id, row.seq, row.sent_at, row.outcome == "repeat", status)
-    if isinstance(row, store.WovenRow):
+    if isinstance(row, attaching_store.AttachedRow):
+        stored = replace(stored, content=row.content)
+    if isinstance(row, store.WovenRow | attaching_store.AttachedRow):
         preview = chats.reply_preview(sending.reply_to, row.quoted_sender, row.quoted_text)
         return replace(stored, thread_id=row.root or UNSET, reply_preview=preview)
     return stored
@@ -293,7 +321,7 @@ def _fresh(stored: Stored) -> Message:
         updated_seq=stored.seq,
         sender_id=sending.sender_id,
         client_message_id=sending.client_message_id,
-        content=_TOMBSTONE if stored.status == "hidden" else msgspec.Raw(sending.content),
+        content=_TOMBSTONE if stored.status == "hidden" else stored.content or msgspec.Raw(sending.content),
         reply_to=sending.reply_to,
         reactions=[],
         sent_at=stored.sent_at,

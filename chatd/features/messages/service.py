@@ -12,6 +12,7 @@ from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted, Valid
 from chatd.core.ids import ChatId, MessageId
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, Seat, TextContent
+from chatd.features.media import service as media
 from chatd.features.messages import activity_store, annotations_store, moderating_store, screening, store
 from chatd.features.messages.contract import ChatActivity, MessageDelete, MessageUpdate
 from chatd.features.messages.erasing import erase_given as erase_given
@@ -22,7 +23,7 @@ from chatd.features.messages.erasing import said as said
 from chatd.features.messages.moderating import find_subject as find_subject
 from chatd.features.messages.moderating import moderate as moderate
 from chatd.features.messages.moderating import subjects as subjects
-from chatd.features.messages.sending import require_sayable, send, tidy
+from chatd.features.messages.sending import media_of, require_sayable, send, tidy
 from chatd.features.relations import service as relations
 from chatd.wire import codec
 
@@ -34,6 +35,7 @@ __all__ = (
     "erase_said",
     "find_subject",
     "given",
+    "media_of",
     "moderate",
     "next_spoken",
     "react",
@@ -65,10 +67,12 @@ async def edit(ctx: Ctx, chat_id: ChatId, message_id: MessageId, content: TextCo
     """
     require_sayable(content)
     content = tidy(content)
-    text = msgspec.json.encode(content).decode()
+    text, attached = msgspec.json.encode(content).decode(), media_of(content)
     judgement = await screening.require_allowed(ctx, chat_id, content.text)
     async with ctx.db.transaction() as tx:
         seat = await require_voice(tx, ctx, chat_id)
+        if attached:
+            text = await media.described(tx, text, attached)
         target = await require_target(tx, chat_id, message_id, text)
         if target.is_system or target.sender_id != ctx.actor.user_id:
             raise Forbidden("Only its sender may edit a message")
@@ -82,6 +86,8 @@ async def edit(ctx: Ctx, chat_id: ChatId, message_id: MessageId, content: TextCo
         if target.same_content:
             return await present(tx, message_id)
         await _mention_anew(tx, seat, message_id, content)
+        if attached or target.attached:
+            await media.reattach(tx, message_id, chat_id, ctx.actor.user_id, attached)
         await store.set_content(tx, message_id, text)
         if judgement is not None:
             await moderating_store.set_status(tx, message_id, judgement.status)

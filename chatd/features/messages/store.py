@@ -53,6 +53,7 @@ class Target(msgspec.Struct, frozen=True):
     forwarded: bool
     hidden: bool
     pinned: bool
+    attached: bool
 
 
 class EventRow(msgspec.Struct, frozen=True):
@@ -219,7 +220,8 @@ async def find_target(tx: Tx, chat_id: str, message_id: str, content: str | None
         """
         SELECT sender_id, client_message_id IS NULL, deleted_at IS NOT NULL,
                extract(epoch FROM clock_timestamp() - sent_at)::float8, coalesce(content = $3::jsonb, false),
-               content ? 'forwarded', moderation_status = 'hidden', pinned_at IS NOT NULL
+               content ? 'forwarded', moderation_status = 'hidden', pinned_at IS NOT NULL,
+               coalesce(content -> 'attachments' <> '[]', false)
         FROM chat_messages WHERE id = $2 AND chat_id = $1
         """,
         chat_id,
