@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from chatd import catalog, objects
@@ -119,7 +118,9 @@ class Node:
             on_up=self.presence.ask_everybody,
             stats=self.stats,
         )
-        self.ctx = Ctx(NOBODY, broker=self.broker, **ctx_parts)
+        #: What all Ctx of this node have in common.
+        self._shared = {"broker": self.broker, **ctx_parts}
+        self.ctx = Ctx(NOBODY, **self._shared)
         self.backend.use(self.ctx)
         self.groups.ctx = self.ctx
         self.edge.attach(self.broker, self.presence, self.feed)
@@ -127,7 +128,7 @@ class Node:
         self.runner = Runner(self.db, self.ctx, JOBS)
 
     def _make_ctx(self, actor: Actor, origin: str, address: str) -> Ctx:
-        return replace(self.ctx, actor=actor, origin=origin, address=address)
+        return Ctx(actor=actor, origin=origin, address=address, **self._shared)
 
     def _tell_watchers(
         self, ids: Iterable[str], user_id: str, status: str, since: float | None, shown: bool

@@ -1,6 +1,7 @@
 """Whose address a connection has, when proxies stand before us."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
 from chatd.core.settings import SettingsError
@@ -58,6 +59,7 @@ def rate_key(address: str) -> str:
     return address
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> Address | None:
     """An address, with or without a port; an IPv4 address inside IPv6 is the IPv4 address."""
     if text.startswith("["):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode, apply_mask  # type: ignore[attr-defined]  # in C if built
 from websockets.http11 import Request
-from websockets.protocol import State
+from websockets.protocol import SERVER, Protocol, State
 from websockets.server import ServerProtocol
 
 from chatd.core.context import Ctx
@@ -27,13 +27,21 @@ _quiet.setLevel(logging.ERROR)
 _TEXT, _BINARY, _CONT, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.CLOSE
 
 
+_CODES = {1002: CloseCode.BROKEN, 1007: CloseCode.BROKEN, 1009: CloseCode.TOO_LARGE}
+
+
 class _ServerProtocol(ServerProtocol):
     """The library's protocol, but failures close with the codes of protocol.md."""
 
-    _CODES = {1002: CloseCode.BROKEN, 1007: CloseCode.BROKEN, 1009: CloseCode.TOO_LARGE}  # noqa: RUF012
+    def fail(self, code: int, reason: str = "") -> None:
+        super().fail(_CODES.get(int(code), code), reason[:100])
+
+
+class _OpenProtocol(Protocol):
+    """The same, for a socket whose upgrade was answered without it."""
 
     def fail(self, code: int, reason: str = "") -> None:
-        super().fail(self._CODES.get(int(code), code), reason[:100])
+        super().fail(_CODES.get(int(code), code), reason[:100])
 
 
 class Connection(asyncio.Protocol):
@@ -42,6 +50,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "__weakref__",
         "address",
+        "answered",
         "backlog",
         "beat",
         "ctx",
@@ -73,8 +82,11 @@ class Connection(asyncio.Protocol):
         "ws",
     )
 
-    def __init__(self, edge: "Edge", scope: str | None, token: str | None, address: str) -> None:
+    def __init__(
+        self, edge: "Edge", scope: str | None, token: str | None, address: str, answered: bytes | None = None
+    ) -> None:
         self.edge = edge
+        self.answered = answered  # the 101 that opens it; without, the library is asked
         self.scope = scope  # the one chat of /chats/{chat_id}
         self.token = token
         self.address = address
@@ -115,15 +127,22 @@ class Connection(asyncio.Protocol):
         transport.set_write_buffer_limits(
             high=socket.ephemeral_mark_bytes, low=socket.ephemeral_mark_bytes // 4
         )
-        self.ws = _ServerProtocol(
+        most = self.edge.dispatch.MAX_INIT_BYTES
+        if self.answered is not None:
+            self.ws = _OpenProtocol(SERVER, state=State.OPEN, max_size=most, logger=_quiet)
+        else:
+            self.ws = self._undecided(most)
+        self.timer = asyncio.get_running_loop().call_later(socket.init_timeout_s, self._late)
+        self.edge.connections.add(self)
+
+    def _undecided(self, most: int) -> ServerProtocol:
+        return _ServerProtocol(
             extensions=self.edge.extensions,
             subprotocols=self.edge.subprotocols,
             select_subprotocol=_echo_known,
-            max_size=self.edge.dispatch.MAX_INIT_BYTES,
+            max_size=most,
             logger=_quiet,
         )
-        self.timer = asyncio.get_running_loop().call_later(socket.init_timeout_s, self._late)
-        self.edge.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
         """One read: answer what can be answered, as long as this socket may be read."""
@@ -131,7 +150,11 @@ class Connection(asyncio.Protocol):
         self.edge.stats.bytes_in += len(data)
         if self.phase is Phase.HANDSHAKE:
             head, end, data = data.partition(b"\r\n\r\n")
-            self._parse(head + end)
+            if self.answered is not None:
+                self.transport.write(self.answered)
+                self.answered, self.phase = b"", Phase.INIT
+            else:
+                self._parse(head + end)
         if data:
             self._parse(data) if self.deflates else self._frames(self.unread + data)
 

@@ -109,7 +109,8 @@ class Opening:
         edge.stats.sockets_opened += 1
         edge.heart.add(connection)
         if connection.ctx is not None:
-            self.renew(connection, connection.ctx.actor)
+            connection.expires_at = connection.ctx.actor.expires_at
+            edge.heart.expires(connection)
         edge.presence.connected(connection.user_id, connection.id)
         if connection.recheck:
             connection.own(asyncio.create_task(self._recheck(connection), name="recheck memberships"))

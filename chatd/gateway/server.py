@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from chatd.core.ids import id_meta
+from chatd.gateway import upgrade
 from chatd.gateway.connection import Connection
 from chatd.gateway.edge import Edge
 
@@ -91,7 +92,9 @@ class FirstRequest(asyncio.Protocol):
             scope = unquote(chat[1])
         if not self._welcome(headers):
             return None
-        return Connection(self._edge, scope, _token(target, headers), self._address(headers))
+        edge = self._edge
+        answer = upgrade.answer(head, headers, edge.node_id, extensions=edge.extensions is not None)
+        return Connection(edge, scope, _token(target, headers), self._address(headers), answer)
 
     def _welcome(self, headers: dict[str, str]) -> bool:
         """Phones send no Origin; a browser's page must be ours or allowed (cross-site hijacking)."""

@@ -4,7 +4,9 @@
 rotate, put the new one in front, and take the old one away an ``auth.access_ttl_s`` later.
 """
 
+import base64
 import hashlib
+import hmac
 import secrets
 from collections.abc import Iterable
 from datetime import datetime
@@ -106,6 +108,16 @@ def _signed(jwt_key: str, token: str) -> tuple[str, float, Actor]:
 
 
 def _payload(keys: tuple[_Key, ...], token: str) -> bytes:
+    signed, _, signature = token.rpartition(".")
+    header, _, body = signed.partition(".")
+    for key in keys:
+        if header == _own_header(key):
+            # As ``issue`` makes them, all but for sure: what passes has our own signature to the letter (RFC
+            # 7515, 5.2), and PyJWT takes ten times as long to say so.
+            digest = hmac.digest(key.secret, signed.encode(), "sha256")
+            own = base64.urlsafe_b64encode(digest).rstrip(b"=")
+            if hmac.compare_digest(own, signature.encode()):
+                return base64.urlsafe_b64decode(body + "==")
     if len(keys) > 1:
         kid = jwt.get_unverified_header(token).get("kid")
         if kid is not None:
@@ -117,6 +129,13 @@ def _payload(keys: tuple[_Key, ...], token: str) -> bytes:
         except jwt.InvalidSignatureError:
             continue
     raise jwt.InvalidSignatureError("no key of ours")
+
+
+@lru_cache(maxsize=8)
+def _own_header(key: _Key) -> str:
+    """The first part of every token that ``issue`` signs with this key."""
+    headers = {"typ": "JWT", "kid": key.kid}
+    return _jws.encode(b"", key.secret, ALGORITHM, headers=headers).partition(".")[0]
 
 
 @lru_cache(maxsize=8)
