@@ -30,7 +30,7 @@ def picture(
 
 def moving(frames: int = 3) -> bytes:
     """A GIF that moves."""
-    images = [Image.new("P", (40, 30), n) for n in range(frames)]
+    images = [Image.new("RGB", (40, 30), (40 * n, 0, 99)) for n in range(frames)]
     out = io.BytesIO()
     images[0].save(out, "GIF", save_all=True, append_images=images[1:], duration=50, loop=0)
     return out.getvalue()
