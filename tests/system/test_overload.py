@@ -82,10 +82,11 @@ async def test_a_socket_whose_send_was_refused_is_not_read_until_it_may_retry(na
 
 
 async def test_a_late_loop_refuses_sends_and_nothing_else(one: World) -> None:
+    node = await one.node(admission=Admission(max_lag_ms=60_000))
     (ann,) = await one.users(1)
     chat = await one.group(ann)
-    phone = await one.phone(ann)
-    admission = one.nodes[0].edge.admission
+    phone = await one.phone(ann, node=1)
+    admission = node.edge.admission
     admission.lag_s = 1e9  # it fades by itself, as a lag does that is over
     await phone.socket.send(_send(chat, "m0"))
     assert (await phone.event("error"))["code"] == "unavailable"
