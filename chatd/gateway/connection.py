@@ -64,6 +64,7 @@ class Connection(asyncio.Protocol):
         "id",
         "inflight",
         "joining",
+        "line",
         "missed",
         "paused_reading",
         "phase",
@@ -100,6 +101,7 @@ class Connection(asyncio.Protocol):
         #: Chats whose membership changed while this was opening, and why it ended where it did.
         self.recheck: dict[str, str | None] | None = None
         self.joining: dict[str, asyncio.Task[None]] = {}
+        self.line: asyncio.Task[None] | None = None  # the last command that is worked on in order
         self.inflight = 0
         self.backlog: list[bytes] | None = None
         self.fragments: list[bytes] | None = None

@@ -1,6 +1,7 @@
 """Command type -> handler; result -> answer; error -> frame."""
 
 import asyncio
+import inspect
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ class Dispatch:
     def __init__(self, edge: "Edge", commands: Sequence[Declaration]) -> None:
         self._edge = edge
         self._table: dict[type, Declaration] = {command.struct: command for command in commands}
+        #: Commands whose handlers are coroutines: one after the other on each socket.
+        self._in_line = {c.struct for c in commands if inspect.iscoroutinefunction(c.handler)}
         structs: list[Any] = [*self._table, ConnectionInit, AuthRefresh, Ping]
         self._decode = codec.CommandDecoder(structs)
         self._max_bytes = edge.settings.socket.max_frame_bytes
@@ -101,6 +104,16 @@ class Dispatch:
             return
         if isinstance(command, ChatCommand) and not self._in_scope(connection, command):
             return
+        if declaration.struct in self._in_line:
+            self._enter(connection)
+            work = self._work(connection, declaration, command, connection.line)
+            connection.line = asyncio.create_task(work, name=declaration.type)
+            connection.own(connection.line)
+        else:
+            self._submit(connection, declaration, command)
+
+    def _submit(self, connection: "Connection", declaration: Declaration, command: Command) -> None:
+        """A command that a batch answers: no task is made for it."""
         started = now()
         try:
             if not declaration.counted:
@@ -112,14 +125,7 @@ class Dispatch:
                 connection.hold((error.retry_after_ms or 0) / 1000)
             return
         self._enter(connection)
-        if type(result) is Pending:
-            result.listen(lambda pending: self._settled(connection, declaration, command, pending, started))
-        else:
-            connection.own(
-                asyncio.create_task(
-                    self._work(connection, declaration, command, result), name=declaration.type
-                )
-            )
+        result.listen(lambda pending: self._settled(connection, declaration, command, pending, started))
 
     def not_a_command(self, connection: "Connection") -> None:
         """A binary message."""
@@ -150,10 +156,17 @@ class Dispatch:
             connection.write(codec.frame(Ack(re=command.id)))
 
     async def _work(
-        self, connection: "Connection", declaration: Declaration, command: Command, result: Any
+        self,
+        connection: "Connection",
+        declaration: Declaration,
+        command: Command,
+        before: "asyncio.Task[None] | None",
     ) -> None:
         try:
-            value = await result
+            if before is not None and not before.done():
+                # In the order in which they were said: a reaction given and taken back must end taken back.
+                await asyncio.wait([before])
+            value = await declaration.handler(connection.ctx, command)
             await connection.until_drained(self.SLOW_REPLY_S)
             if declaration.reply is not None:
                 connection.write(declaration.reply(value, UNSET if command.id is None else command.id))
@@ -168,6 +181,8 @@ class Dispatch:
             self.fail(connection, Internal(), command)
         finally:
             self._leave(connection)
+            if connection.line is asyncio.current_task():
+                connection.line = None
 
     def _enter(self, connection: "Connection") -> None:
         connection.inflight += 1

@@ -146,3 +146,16 @@ async def test_presence_is_seen_over_nodes(two: World) -> None:
     await a.event("presence.update", user_id=bob, status="away")
     await b.call("presence.set", status="invisible")
     await a.event("presence.update", user_id=bob, status="offline")
+
+
+async def test_what_one_socket_says_happens_in_that_order(one: World) -> None:
+    ann, bob = await one.users(2)
+    chat = await one.group(ann, bob)
+    a = await one.phone(ann)
+    mid = (await a.say(chat, "x"))["message_id"]
+    for i in range(20):
+        for what in ("reaction.add", "reaction.remove"):
+            await a.send(what, chat_id=chat, message_id=mid, emoji=f"{i}")
+    await a.call("reaction.add", chat_id=chat, message_id=mid, emoji="last")
+    _, history = await one.rest(bob, "GET", f"/chats/{chat}/messages")
+    assert [r["emoji"] for r in history["messages"][0]["reactions"]] == ["last"]
