@@ -1,6 +1,7 @@
 """Over real wires: a bucket of moto's S3, and something that speaks as clamd does."""
 
 import asyncio
+import os
 import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -31,17 +32,19 @@ def s3() -> Iterator[str]:
 async def bucket(s3: str, settings: Settings, tmp_path) -> AsyncIterator[Studio]:
     """A studio whose media lie in a bucket."""
     secrets = msgspec.structs.replace(settings.secrets, s3_access_key="key", s3_secret_key="secret")
-    media = Media(s3_bucket="chatd-media", s3_endpoint=s3, uploads_per_minute=0, max_image_bytes=100_000)
+    media = Media(
+        s3_bucket=f"b{os.urandom(6).hex()}", s3_endpoint=s3, uploads_per_minute=0, max_image_bytes=100_000
+    )
     changed = msgspec.structs.replace(
         settings, media=media, secrets=secrets, server=Server(data_dir=str(tmp_path))
     )
     async with world(changed, 1) as made:
-        await made.nodes[0].objects._s3.create_bucket(Bucket="chatd-media")
+        await made.nodes[0].objects._s3.create_bucket(Bucket=media.s3_bucket)
         yield Studio(made, tmp_path / "media", media)
 
 
 async def keys(studio: Studio) -> list[str]:
-    listed = await studio.world.nodes[0].objects._s3.list_objects_v2(Bucket="chatd-media")
+    listed = await studio.world.nodes[0].objects._s3.list_objects_v2(Bucket=studio.media.s3_bucket)
     return [each["Key"] for each in listed.get("Contents", [])]
 
 
@@ -94,10 +97,12 @@ async def test_a_long_video_goes_in_parts(bucket: Studio) -> None:
     begun = await bucket.begin(ann, "video/mp4")
     objects = bucket.world.nodes[0].objects
     data = mp4(data=9_000_000)
-    await objects._s3.put_object(Bucket="chatd-media", Key=f"incoming-{await key_of(bucket)}", Body=data)
+    await objects._s3.put_object(
+        Bucket=bucket.media.s3_bucket, Key=f"incoming-{await key_of(bucket)}", Body=data
+    )
     status, medium = await bucket.world.rest(ann, "POST", f"/api/media/{begun['media_id']}/complete")
     assert (status, medium["size"]) == (200, len(data))
-    kept = await objects._s3.head_object(Bucket="chatd-media", Key=await key_of(bucket))
+    kept = await objects._s3.head_object(Bucket=bucket.media.s3_bucket, Key=await key_of(bucket))
     assert kept["ContentLength"] == len(data)
     assert kept["ETag"].endswith('-2"')
 
