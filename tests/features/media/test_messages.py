@@ -1,7 +1,9 @@
 """Media in messages: who may send them, who may fetch them, and when they go."""
 
 import asyncio
+from datetime import timedelta
 
+from chatd.features.chats import service as chats
 from chatd.features.media import service
 from tests.features.media.conftest import Studio
 from tests.features.media.files import picture
@@ -184,3 +186,39 @@ async def test_a_hidden_message_hides_its_picture_from_all_but_moderators(studio
     headers = {"Authorization": f"Bearer {studio.world.token(mod, roles=('user', 'moderator'))}"}
     async with studio.world.http.get(url, headers=headers) as answer:
         assert answer.status == 200
+
+
+async def test_a_scheduled_message_keeps_its_picture_until_its_time(studio: Studio) -> None:
+    ann, bob = await studio.world.users(2)
+    chat, ctx = await studio.world.group(ann, bob), studio.world.nodes[0].ctx
+    medium = (await studio.upload(ann, picture()))["media_id"]
+    theirs = (await studio.upload(bob, picture()))["media_id"]
+    at = (studio.world.clock.now() + timedelta(days=3)).isoformat()
+    for media_id, expected in ((theirs, 422), (medium, 201)):
+        content = {"type": "text", "text": "later", "attachments": [{"media_id": media_id}]}
+        body = {"content": content, "send_at": at}
+        status, answer = await studio.world.rest(ann, "POST", f"/api/chats/{chat}/scheduled", body)
+        assert status == expected, answer
+    studio.world.clock.offset = timedelta(days=2)
+    await service.collect(ctx)
+    assert len(await studio.objects()) == 2
+    studio.world.clock.offset = timedelta(days=5)
+    await service.collect(ctx)
+    assert not await studio.objects()
+
+
+async def test_with_a_chat_or_a_user_that_goes_their_media_go(studio: Studio) -> None:
+    ann, bob = await studio.world.users(2)
+    chat, ctx = await studio.world.group(ann, bob), studio.world.nodes[0].ctx
+    sent, unsent = [(await studio.upload(ann, picture()))["media_id"] for _ in range(2)]
+    await studio.upload(ann, picture(), type_="avatar")
+    await studio.say(ann, chat, sent)
+    async with ctx.db.transaction() as tx:
+        await tx.run("UPDATE media SET owner_id = NULL WHERE owner_id = $1", ann)
+    await service.collect(ctx)
+    assert len(await studio.objects()) == 2
+    assert [(await studio.get(bob, m))[0] for m in (sent, unsent)] == [200, 404]
+    async with ctx.db.transaction() as tx:
+        await chats.erase(tx, ctx, chat)
+    await service.collect(ctx)
+    assert not await studio.objects()
