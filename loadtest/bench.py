@@ -1,4 +1,4 @@
-"""Measure chatd: ``python -m loadtest.bench NAME [--json]``, or ``all``.
+"""Measure chatd: ``python -m loadtest.bench NAME… [--json]``, or ``all``.
 
 Each bench starts a chatd of its own with private servers, measures the floor of the same machine in the same
 run, and prints a table; with ``--json`` the last line is one JSON object. ``--write FILE`` makes the page of
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code."""
     names = available()
     parser = argparse.ArgumentParser(prog="python -m loadtest.bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("name", choices=[*names, "all"])
+    parser.add_argument("names", metavar="NAME", nargs="+", choices=[*names, "all"], help=", ".join(names))
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
     parser.add_argument(
         "--tiny", action="store_true", help="run everything for moments; figures mean nothing"
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the page of these benches")
     given = parser.parse_args(arguments)
     options = Options(tiny=given.tiny)
-    wanted = names if given.name == "all" else [given.name]
+    wanted = names if "all" in given.names else given.names
     results: dict[str, dict[str, Any]] = {}
     broken: dict[str, str] = {}
     for name in wanted:
