@@ -234,10 +234,11 @@ class Sampler(Parser):
 
 
 TEXT_BYTES = 120
-_WORDS = (
+_TALK = (
     "are you coming to the lake tomorrow, or shall we meet at the station again? bring the blue tent and"
     " something to read, it may rain in the evening and the train back home is late on sundays"
-).split()
+)
+_WORDS = _TALK.split()
 _SAID = tuple(
     " ".join(_WORDS[i:] + _WORDS[:i])[:TEXT_BYTES].rstrip().ljust(TEXT_BYTES, ".") for i in range(32)
 )
