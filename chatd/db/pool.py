@@ -114,6 +114,7 @@ class Db(Statements):
                 command_timeout=self._settings.command_timeout_s,
                 max_inactive_connection_lifetime=300,
                 init=prepare_connection,
+                reset=_leave_as_it_is,
                 server_settings={"application_name": "chatd", "jit": "off", "synchronous_commit": "on"},
             )
         except OUTAGES as error:
@@ -142,26 +143,48 @@ class Db(Statements):
         if self._pool is None:
             raise StoreUnavailable("The database is not open")
         try:
-            async with self._pool.acquire(timeout=self._settings.connect_timeout_s) as connection:
+            connection = await self._pool.acquire(timeout=self._settings.connect_timeout_s)
+            try:
                 yield connection
+            finally:
+                await self._give_back(connection)
         except Exception as error:
             translated = _translate(error)
             if translated is error:
                 raise
             raise translated from error
 
+    async def _give_back(self, connection: Any) -> None:
+        # The caller may be cancelled meanwhile, and then nobody would ask what became of it.
+        release = asyncio.ensure_future(self._pool.release(connection))
+        release.add_done_callback(_asked)
+        await asyncio.shield(release)
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """BEGIN … COMMIT (READ COMMITTED), then the effects; an exception rolls back and drops them."""
-        async with self.connection() as connection, connection.transaction():
-            tx = Transaction(connection, self._settings.command_timeout_s)
-            yield tx
-        for effect, args in tx.effects:
-            effect(*args)
+        async with self.connection() as connection:
+            async with connection.transaction():
+                tx = Transaction(connection, self._settings.command_timeout_s)
+                yield tx
+            # At once: before the connection is given back, where the caller may still be cancelled.
+            for effect, args in tx.effects:
+                effect(*args)
 
     async def _call(self, method: str, sql: str, args: tuple[Any, ...]) -> Any:
         async with self.connection() as connection:
             return await getattr(connection, method)(sql, *args)
+
+
+async def _leave_as_it_is(connection: Any) -> None:
+    """Between two uses asyncpg would undo what a session may have set, by one more round trip a statement.
+    Nothing here sets anything but for its transaction; who holds a session's lock gives it back himself.
+    """
+
+
+def _asked(release: "asyncio.Future[None]") -> None:
+    if not release.cancelled():
+        release.exception()  # the caller hears of it, or is gone; the connection is closed
 
 
 async def prepare_connection(connection: Any) -> None:

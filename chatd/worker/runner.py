@@ -71,7 +71,11 @@ class Runner:
         finally:
             self.leads = False
             if not connection.is_closed():
-                await connection.execute("SELECT pg_advisory_unlock($1, $2)", *_LOCK)
+                try:
+                    await connection.execute("SELECT pg_advisory_unlock($1, $2)", *_LOCK)
+                except BaseException:
+                    connection.terminate()  # or it would keep the lock in the pool
+                    raise
 
     async def _follow(self, job: Job) -> None:
         while True:

@@ -1,0 +1,51 @@
+"""What the pool promises beyond running statements."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from chatd.core.settings import Postgres
+from chatd.db.pool import Db
+
+
+@pytest.fixture
+async def db(database: str) -> AsyncIterator[Db]:
+    """One connection."""
+    made = Db(Postgres(url=database, pool_size=1))
+    await made.open()
+    yield made
+    await made.close()
+
+
+async def test_a_statement_costs_one_round_trip(db: Db, database: str) -> None:
+    assert await db.one(int, "SELECT 42") == 42
+    watcher = await asyncpg.connect(database)
+    last = await watcher.fetchval(
+        "SELECT query FROM pg_stat_activity WHERE application_name = 'chatd' AND datname = current_database()"
+    )
+    await watcher.close()
+    assert last == "SELECT 42"
+
+
+async def test_effects_come_at_once_after_the_commit_before_the_connection_is_given_back(db: Db) -> None:
+    idle: list[int] = []
+    async with db.transaction() as tx:
+        tx.after_commit(lambda: idle.append(db.size[1]))
+        assert idle == []
+    assert idle == [0]
+    assert db.size[1] == 1
+
+
+async def test_a_transaction_that_fails_has_no_effects_and_leaves_a_clean_connection(db: Db) -> None:
+    effects: list[int] = []
+
+    async def fail() -> None:
+        async with db.transaction() as tx:
+            tx.after_commit(effects.append, 1)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+    assert effects == []
+    assert await db.one(bool, "SELECT pg_current_xact_id_if_assigned() IS NULL") is True
