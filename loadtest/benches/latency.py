@@ -39,6 +39,7 @@ async def run(options: Options) -> dict[str, Any]:
                 "ack_p99_first_third": alone["acks"].get("first_third", {}).get("p99"),
                 "ack_p99_last_third": alone["acks"].get("last_third", {}).get("p99"),
             },
+            "refused": alone["refused"] + across["refused"],  # told "unavailable" by a full queue
             "generator_late_ms": _three(alone["late_ms"]),
             "client_bound": ["latency"] if alone["late_ms"].get("p99", 0) > 10 else [],
         }
@@ -47,8 +48,8 @@ async def run(options: Options) -> dict[str, Any]:
 
 async def _paced(crowd: Senders, rate: float, seconds: float) -> dict[str, Any]:
     done: dict[str, Any] = await crowd.load("pace", group="senders", rate=rate, seconds=seconds)
-    if done["refused"] or done["unanswered"]:
-        raise Broken(f"{done['refused']} sends were refused, {done['unanswered']} had no answer")
+    if done["unanswered"]:
+        raise Broken(f"{done['unanswered']} sends had no answer")
     return done
 
 

@@ -36,6 +36,7 @@ TARGETS = (
     Target("latency", "ack_ms.p99", at_most=25),
     Target("latency", "deliver_ms.p99", at_most=25),
     Target("latency", "cross_ms.p99", at_most=50),
+    Target("latency", "refused", at_most=0),
     Target("idle", "rss_kb_per_socket", at_most=9),
     Target("idle", "cpu_percent", at_most=3),
     Target("storm", "connects_per_core_s", at_least=1500),
