@@ -13,8 +13,9 @@ from chatd.core.ids import MessageId, from_bytes, to_bytes
 from chatd.features.search import store
 
 PORTION = 2000
-#: How far back of the cursor a run begins, and the slower one.
-SHALLOW_S, DEEP_S = 10.0, 120.0
+#: How far back of the cursor a run begins, and the slower one. Each second of it is read again in every run:
+#: at ten seconds a busy server spent more on looking for late ones than on storing messages.
+SHALLOW_S, DEEP_S = 2.0, 120.0
 #: One run takes at most so many portions; what is left waits for the next.
 MAX_PORTIONS = 200
 _FIRST = from_bytes("msg", bytes(16))
