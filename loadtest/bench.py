@@ -1,9 +1,9 @@
 """Measure chatd: ``python -m loadtest.bench NAME… [--json]``, or ``all``.
 
 Each bench starts a chatd of its own with private servers, measures the floor of the same machine in the same
-run, and prints a table; with ``--json`` the last line is one JSON object. ``--write FILE`` makes the page of
-all of them. It exits with 1 where a target is missed, and with 2 where a figure would mean nothing, because
-something was lost, doubled or refused on the way.
+run, and prints a table; with ``--json`` the last line is one JSON object. ``--write FILE`` makes the page;
+what it had of benches that are not named stays (its figures are kept beside it, as JSON). It exits with 1
+where a target is missed, and with 2 where a figure would mean nothing: something was lost or doubled.
 """
 
 import argparse
@@ -70,9 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: BROKEN: {error}\n", flush=True)
             continue
         print(pages.table(name, results[name], verdicts(name, results[name])), flush=True)
-    command = " ".join(("python -m loadtest.bench", *(sys.argv[1:] if arguments is None else arguments)))
     if given.write is not None:
-        given.write.write_text(pages.page(results, broken, command), "utf-8")
+        command = " ".join(("python -m loadtest.bench", *(sys.argv[1:] if arguments is None else arguments)))
+        pages.write(given.write, results, broken, command)
     if given.json:
         print(json.dumps(results[wanted[0]] if len(wanted) == 1 and results else results))
     if broken:

@@ -1,8 +1,10 @@
 """Tables for a terminal and the page in docs/."""
 
+import json
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from loadtest.benches.machine import describe
@@ -76,13 +78,28 @@ def table(name: str, result: Mapping[str, Any], judged: Sequence[Verdict]) -> st
     return f"{name}\n{text}\n"
 
 
-def page(results: Mapping[str, Mapping[str, Any]], broken: Mapping[str, str], command: str) -> str:
-    """docs/benchmarks.md."""
+def write(
+    path: Path, results: Mapping[str, Mapping[str, Any]], broken: Mapping[str, str], command: str
+) -> None:
+    """Make the page, and keep its figures beside it for the next time."""
+    figures = path.with_suffix(".json")
+    kept: dict[str, Any] = json.loads(figures.read_bytes()) if figures.exists() else {}
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    for name, result in results.items():
+        kept[name] = {**result, "measured": f"{now}, commit {_commit()}, by `{command}`"}
+    for name in broken:
+        kept.pop(name, None)
+    ordered = {name: kept[name] for name in (*ABOUT, *kept) if name in kept}
+    figures.write_text(json.dumps(ordered, indent=1) + "\n", "utf-8")
+    path.write_text(page(ordered, broken), "utf-8")
+
+
+def page(results: Mapping[str, Mapping[str, Any]], broken: Mapping[str, str]) -> str:
+    """docs/benchmarks.md."""
     out = [
         "# Benchmarks",
         "",
-        f"Made by `{command}` on {now}, commit {_commit()}, on {describe()}.",
+        f"On {describe()}. Make it anew with `make bench ARGS='--write docs/benchmarks.md'`.",
         "",
         "Server and load have a core each; PostgreSQL and Redis (private ones, fsync on) share them. Where",
         "`client_bound` names a run, the load process was at the end of its core before the server was: read",
@@ -99,8 +116,10 @@ def page(results: Mapping[str, Mapping[str, Any]], broken: Mapping[str, str], co
             )
     out += [f"| {name} | | | broken: {why} | **missed** |" for name, why in broken.items()]
     for name, result in results.items():
-        out += ["", f"## {name}", "", ABOUT.get(name, ""), "", "| figure | |", "|---|---|"]
-        out += [f"| `{path}` | {value} |" for path, value in lines(result)]
+        out += ["", f"## {name}", "", ABOUT.get(name, ""), ""]
+        out += [f"Measured {result['measured']}.", ""] if "measured" in result else []
+        out += ["| figure | |", "|---|---|"]
+        out += [f"| `{path}` | {value} |" for path, value in lines(result) if path != "measured"]
     return "\n".join(out) + f"\n\n{LIMITS}"
 
 
