@@ -93,8 +93,9 @@ async def _slow_reader(options: Options, server: Rig, target: Target) -> dict[st
     token = server.token(server.chats[0]["member_ids"][0])
     await target.load("stuck", port=server.port, token=token)
     before = await server.metrics()
-    watching = asyncio.create_task(_worst(server))
-    beside = await target.measure(32, seconds)  # raises where one of the others lost anything
+    worst = {"queue": 0.0, "rss": float(base)}
+    watching = asyncio.create_task(_follow(server, worst))
+    beside = await target.measure(32, seconds)  # raises where one of the others has not every message
     await asyncio.sleep(1.2)
     watching.cancel()
     await asyncio.wait([watching])
@@ -103,22 +104,18 @@ async def _slow_reader(options: Options, server: Rig, target: Target) -> dict[st
         "sockets": target.sockets,
         "per_core_s_without": without.got / max(0.01, without.server_cpu_s),
         "per_core_s_beside": beside.got / max(0.01, beside.server_cpu_s),
-        "others_lost": 0,
+        "others_lost": (await target.load("counts", groups=target.listeners))["lost"],
         "closed_with_4508": after["chatd_slow_closes_total"] - before["chatd_slow_closes_total"],
-        "queue_mb_worst": _worst_seen["queue"] / 1024 / 1024,
-        "rss_growth_mb": max(0, _worst_seen["rss"] - base) / 1024 / 1024,
+        "queue_mb_worst": worst["queue"] / 1024 / 1024,
+        "rss_growth_mb": (worst["rss"] - base) / 1024 / 1024,
     }
 
 
-_worst_seen = {"queue": 0.0, "rss": 0}
-
-
-async def _worst(server: Rig) -> None:
-    """Follow the queue's gauge and the worker's memory until cancelled."""
-    _worst_seen.update(queue=0.0, rss=0)
+async def _follow(server: Rig, worst: dict[str, float]) -> None:
+    """Note the longest queue and the most memory until cancelled."""
     while True:
-        _worst_seen["queue"] = max(_worst_seen["queue"], (await server.metrics())["chatd_queue_bytes"])
-        _worst_seen["rss"] = max(_worst_seen["rss"], rss_bytes(server.workers[0]))
+        worst["queue"] = max(worst["queue"], (await server.metrics())["chatd_queue_bytes"])
+        worst["rss"] = max(worst["rss"], rss_bytes(server.workers[0]))
         await asyncio.sleep(0.5)
 
 
