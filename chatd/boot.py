@@ -141,8 +141,14 @@ class Node:
 
     # ------------------------------------------------------------------ life
 
-    async def open(self, host: str, port: int) -> None:
-        """Connect, start the tasks, listen. Raises StoreUnavailable, OSError."""
+    SETTLE_S = 0.5
+
+    async def open(self, host: str, port: int, *, settle_s: float = 0.0) -> None:
+        """Connect, start the tasks, listen. Raises StoreUnavailable, OSError.
+
+        Before it listens it waits at most ``settle_s`` to hear from the other nodes who is there: sockets
+        that come from a node that is going away would be shown everybody else offline for a moment.
+        """
         await self.db.open()
         await moderation.prepare(self.ctx)
         await self.objects.open()
@@ -171,6 +177,8 @@ class Node:
             asyncio.create_task(metrics.tick(self.stats), name="metrics"),
         ]
         self.runner.start()
+        if settle_s:
+            await self.presence.settle(settle_s)
         await self.listener.open(host, port)
 
     def _watch_gauges(self) -> None:
@@ -250,7 +258,7 @@ async def run_worker(settings: Settings, *, worker: int, port: int, ready: Calla
     node = Node(settings)
     if worker == 0:  # one word to the supervisor is enough
         node.feed.listen(_pass_on_drain)
-    await node.open(settings.server.host, port)
+    await node.open(settings.server.host, port, settle_s=Node.SETTLE_S)
     calm_the_collector()
     ready()
     stopping = asyncio.create_task(stop.wait(), name="stop signal")

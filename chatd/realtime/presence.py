@@ -51,6 +51,7 @@ class NodePresence:
     is seen of one has changed; these sockets are told since when only where ``shown``.
     """
 
+    TOGETHER_S = 0.05  # so long a question to everybody waits for more of its kind
     PART = 1000  # users in one message of the full state
     REMEMBERED = 10_000  # users whose leaving is remembered until PostgreSQL has it
 
@@ -81,6 +82,7 @@ class NodePresence:
         self._watching: dict[str, list[str]] = {}  # connection -> users
         self._discreet: dict[str, set[str]] = {}  # user -> connections not to be told since when
         self._telling = False
+        self._told = asyncio.Event()
         self.version = 0
 
     # ---------------------------------------------------------------- local
@@ -249,7 +251,7 @@ class NodePresence:
             elif said.of == EVERYBODY and not self._telling:
                 # Many may ask at once, when Redis is back: one answer is heard by all of them.
                 self._telling = True
-                asyncio.get_running_loop().call_later(0.05, self._tell_all)
+                asyncio.get_running_loop().call_later(self.TOGETHER_S, self._tell_all)
             return
         node = self._nodes.get(said.origin)
         if node is None:
@@ -292,6 +294,15 @@ class NodePresence:
             node.asked_at = now
             self._tell(envelope.PresenceAsk(self._node_id, origin))
 
+    async def settle(self, within_s: float) -> None:
+        """Wait until the others have said who is there, at most so long: there may be none, or no Redis."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._told.wait()
+                await asyncio.sleep(self.TOGETHER_S)  # all were asked at once, and answer together
+        except TimeoutError:
+            log.info("no other node has said who is there")
+
     def ask_everybody(self) -> None:
         """What the other nodes have said may have been missed: let them say it again."""
         self._tell(envelope.PresenceAsk(self._node_id, EVERYBODY))
@@ -311,6 +322,7 @@ class NodePresence:
         node.parts[said.part] = said.states
         if len(node.parts) < said.of:
             return
+        self._told.set()
         before = node.states
         node.states = {user: state for part in node.parts.values() for user, state in part.items()}
         node.version, node.parts = said.version, {}

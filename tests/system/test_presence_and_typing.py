@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 
+from chatd.boot import Node
 from chatd.core.settings import Presence
 from tests.system.world import world
 
@@ -112,3 +113,15 @@ async def test_typing_ends_by_itself_and_is_throttled(settings) -> None:  # type
         assert (status, answer) == (200, {"expires_in_ms": 500})
         status, _ = await made.rest(bob, "POST", f"/chats/{chat}/typing", {"is_typing": True, "user_id": ann})
         assert status == 403
+
+
+async def test_a_node_that_has_just_come_knows_who_is_there(one):  # type: ignore[no-untyped-def]
+    ann, bob = await one.users(2)
+    await one.group(ann, bob)
+    await one.phone(bob)
+    fresh = Node(one.settings, clock=one.clock)
+    await fresh.open("127.0.0.1", 0, settle_s=5.0)
+    one.nodes.append(fresh)
+    a = await one.phone(ann, node=1)
+    state = await a.call("presence.watch", user_ids=[bob])
+    assert [user["status"] for user in state["users"]] == ["online"]
