@@ -6,7 +6,6 @@ protocol.md, section 4: an ack means committed; a retry is safe for ever; one or
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 
@@ -46,8 +45,7 @@ _encode = msgspec.json.Encoder().encode
 _TOMBSTONE = msgspec.Raw(b'{"type":"tombstone"}')
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
+class Sending(msgspec.Struct, frozen=True):
     """One send on its way into a batch."""
 
     chat_id: ChatId
@@ -68,8 +66,7 @@ class Sending:
         return self.reply_to is not None or self.everybody or bool(self.mentions)
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True):
     """One send that is durable: now, or (``duplicate``) since an earlier time."""
 
     sending: Sending
@@ -292,10 +289,10 @@ def _outcome(
     status = judgement.status if judgement is not None else "visible"
     stored = Stored(sending, row.message_id, row.seq, row.sent_at, row.outcome == "repeat", status)
     if isinstance(row, attaching_store.AttachedRow):
-        stored = replace(stored, content=row.content)
+        stored = msgspec.structs.replace(stored, content=row.content)
     if isinstance(row, store.WovenRow | attaching_store.AttachedRow):
         preview = chats.reply_preview(sending.reply_to, row.quoted_sender, row.quoted_text)
-        return replace(stored, thread_id=row.root or UNSET, reply_preview=preview)
+        return msgspec.structs.replace(stored, thread_id=row.root or UNSET, reply_preview=preview)
     return stored
 
 
