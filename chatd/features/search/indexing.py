@@ -12,12 +12,13 @@ from chatd.core.context import Ctx
 from chatd.core.ids import MessageId, from_bytes, to_bytes
 from chatd.features.search import store
 
-PORTION = 2000
+#: Small, and with a breath between: messages that are being stored at the same time shall not wait for it.
+PORTION, BREATH_S = 250, 0.005
 #: How far back of the cursor a run begins, and the slower one. Each second of it is read again in every run:
 #: at ten seconds a busy server spent more on looking for late ones than on storing messages.
 SHALLOW_S, DEEP_S = 2.0, 120.0
 #: One run takes at most so many portions; what is left waits for the next.
-MAX_PORTIONS = 200
+MAX_PORTIONS = 1600
 _FIRST = from_bytes("msg", bytes(16))
 
 
@@ -42,7 +43,7 @@ async def _run(ctx: Ctx, back_s: float) -> None:
             await store.move_cursor(ctx.db, min(at, id_at(ctx.clock.now())))
         if portion.count < PORTION:
             return
-        await asyncio.sleep(0)
+        await asyncio.sleep(BREATH_S)
 
 
 def id_at(at: datetime) -> MessageId:
