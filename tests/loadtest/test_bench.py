@@ -27,7 +27,7 @@ def _has_every_target(name: str, result: dict[str, Any]) -> None:
     missing = [v.target.path for v in judged if v.value != v.value]
     assert not missing, f"{name} has no {missing}"
     assert isinstance(json.loads(json.dumps(result)), dict)
-    assert name in pages.page({name: result}, {}, "made up")
+    assert name in pages.page({name: result}, {})
 
 
 @pytest.mark.timeout(300)
@@ -127,10 +127,20 @@ async def test_a_listener_counts_every_frame_of_a_read() -> None:
 
 def test_a_missed_target_is_named_on_the_page(tmp_path: Path) -> None:
     result = {"rss_kb_per_socket": 12.5, "cpu_percent": 1.0}
-    page = pages.page({"idle": result}, {"storm": "two sockets were lost"}, "made up")
+    page = pages.page({"idle": result}, {"storm": "two sockets were lost"})
     assert "| idle | `rss_kb_per_socket` | ≤ 9 | 12.5 | **missed** |" in page
     assert "| idle | `cpu_percent` | ≤ 3 | 1 | met |" in page
     assert "two sockets were lost" in page
+
+
+def test_a_page_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.md"
+    pages.write(path, {"idle": {"cpu_percent": 1.0}, "storm": {"connects_s": 1.0}}, {}, "the first")
+    pages.write(path, {"idle": {"cpu_percent": 2.0}}, {}, "the second")
+    page = path.read_text()
+    assert "| `cpu_percent` | 2 |" in page
+    assert "| `connects_s` | 1 |" in page
+    assert page.count("by `the first`") == page.count("by `the second`") == 1
 
 
 def test_every_target_belongs_to_a_bench() -> None:
