@@ -284,6 +284,7 @@ async def test_nothing_is_pushed_or_written_to_who_has_gone_but_a_last_letter(to
         node = town.world.nodes[0]
         mail = Mail(host="127.0.0.1", port=box.port, security="none")
         node.ctx = replace(node.ctx, settings=structs.replace(node.ctx.settings, mail=mail))
+        node._shared = {**node._shared, "settings": node.ctx.settings}  # what a request's Ctx is made of
         await town.world.rest(ann, "DELETE", "/api/users/me")
         await devices_jobs.send(town.ctx())
         await mail_jobs.deliver(town.ctx())
