@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Job
-from chatd.features.accounts import security_store, store
+from chatd.features.accounts import security_store, sessions_store
 
 #: What ran out is kept a day, to be read by whoever looks into a theft.
 KEEP = timedelta(days=1)
@@ -15,11 +15,11 @@ BATCH, MAX_BATCHES = 100, 100
 async def purge(ctx: Ctx) -> None:
     """Forget sessions that ran out, with their tokens, in short statements; the rest waits for the next run.
 
-    The tokens of a session that lives are forgotten as it goes on (``store.rotate``).
+    The tokens of a session that lives are forgotten as it goes on (``sessions_store.rotate``).
     """
     before = ctx.clock.now() - KEEP
     for _ in range(MAX_BATCHES):
-        if await store.purge_sessions(ctx.db, before, BATCH) < BATCH:
+        if await sessions_store.purge_sessions(ctx.db, before, BATCH) < BATCH:
             return
 
 

@@ -15,7 +15,7 @@ from chatd.core.addresses import rate_key
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Banned, EmailTaken, Forbidden, Unauthenticated, UserNotFound, ValidationFailed
 from chatd.core.ids import Ids, UserId
-from chatd.features.accounts import census_store, oidc, passwords, rules, security, store
+from chatd.features.accounts import census_store, oidc, passwords, rules, security, sessions_store, store
 from chatd.features.accounts.bans import (
     ban,
     banned,
@@ -203,7 +203,7 @@ async def _account_of(ctx: Ctx, tx: Tx, identity: oidc.Identity) -> Credentials:
         # Somebody registered with an email that they never proved to be theirs, perhaps to wait for its
         # owner. The owner has come: the password and the sessions from before must not let anybody in.
         await store.hand_over(tx, account.user_id, now)
-        if await store.end_sessions_of(tx, account.user_id, "account_linked", now):
+        if await sessions_store.end_sessions_of(tx, account.user_id, "account_linked", now):
             tx.after_commit(ctx.broker.feed_changed)
     if not await store.insert_identity(tx, provider, subject, account.user_id, now):
         # The same identity came in twice at once, and the other was first.

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import AppError, Banned, Unauthenticated
-from chatd.features.accounts import store, tokens
+from chatd.features.accounts import sessions_store, tokens
 from chatd.features.accounts.contract import Device, RefreshState, SessionState, Tokens
 
 
@@ -32,7 +32,7 @@ async def open_session(
     """
     now = ctx.clock.now()
     session_id, token = ctx.ids.new("ses"), _new_token()
-    opened = await store.open_session(
+    opened = await sessions_store.open_session(
         db,
         session_id,
         user_id,
@@ -54,7 +54,7 @@ async def refresh(ctx: Ctx, token: str) -> Tokens:
     """Both tokens new. Raises Unauthenticated, or Banned; a token used before ends its session."""
     now, old = ctx.clock.now(), _hash(token)
     async with ctx.db.transaction() as tx:
-        state = await store.lock_refresh_token(tx, old, now)
+        state = await sessions_store.lock_refresh_token(tx, old, now)
         refused = _refusal(state, now)
         if state is not None and refused is None:
             return await _rotate(ctx, tx, state, old)
@@ -78,7 +78,7 @@ async def session_states(
     """
     states: dict[str, SessionState] = dict.fromkeys(session_ids, "unknown")
     if states:
-        states.update((row.id, row.state) for row in await store.session_states(db, states, now))
+        states.update((row.id, row.state) for row in await sessions_store.session_states(db, states, now))
     return states
 
 
@@ -105,12 +105,12 @@ async def require_live_session(ctx: Ctx) -> None:
 async def _rotate(ctx: Ctx, tx: Tx, state: RefreshState, old: bytes) -> Tokens:
     now, new = ctx.clock.now(), _new_token()
     expires_at = now + timedelta(seconds=ctx.settings.auth.refresh_ttl_s)
-    await store.rotate(tx, state.session_id, old, _hash(new), now, expires_at)
+    await sessions_store.rotate(tx, state.session_id, old, _hash(new), now, expires_at)
     return _tokens(ctx, state.user_id, state.session_id, state.roles, new, now)
 
 
 async def _end(ctx: Ctx, tx: Tx, session_id: str, reason: str) -> None:
-    if await store.end_session(tx, session_id, reason, ctx.clock.now()):
+    if await sessions_store.end_session(tx, session_id, reason, ctx.clock.now()):
         tx.after_commit(ctx.broker.feed_changed)
 
 

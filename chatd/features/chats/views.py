@@ -12,7 +12,7 @@ from chatd.core.errors import ChatNotFound
 from chatd.core.ids import ChatId, MessageId, UserId, from_bytes
 from chatd.core.paging import decode_cursor, encode_cursor
 from chatd.core.settings import Chats
-from chatd.features.chats import guard_store, store
+from chatd.features.chats import cards_store, guard_store, store
 from chatd.features.chats.contract import (
     Chat,
     ChatDetail,
@@ -37,7 +37,7 @@ UNREAD_CAP = Chats().unread_cap
 
 
 async def _heads(ctx: Ctx, asks: list[HeadsAsk]) -> Sequence[list[ChatState] | Exception]:
-    rows = await store.heads(
+    rows = await cards_store.heads(
         ctx.db,
         [ask.user_id for ask in asks],
         [ask.chat_id for ask in asks],
@@ -60,7 +60,7 @@ async def messages_by_ids(q: Queries, ids: Collection[MessageId]) -> dict[Messag
     """These messages as everybody sees them now; unknown ids are left out. One statement."""
     if not ids:
         return {}
-    return {row.id: _message(row) for row in await store.messages(q, list(ids))}
+    return {row.id: _message(row) for row in await cards_store.messages(q, list(ids))}
 
 
 def _message(row: MessageRow) -> Message:
@@ -111,7 +111,7 @@ async def views(
 
     Two statements (the chat, its last message), however many the users.
     """
-    cards = await store.cards_of_chat(q, chat_id, list(user_ids), unread_cap) if user_ids else []
+    cards = await cards_store.cards_of_chat(q, chat_id, list(user_ids), unread_cap) if user_ids else []
     last = await _last_messages(q, cards[:1])
     return {card.user_id: _chat(card, last) for card in cards}
 
@@ -119,7 +119,7 @@ async def views(
 async def view(ctx: Ctx, chat_id: ChatId) -> Chat:
     """The chat as the actor sees it. Raises ChatNotFound."""
     cap = ctx.settings.chats.unread_cap
-    cards = await store.cards_of_user(ctx.db, ctx.actor.user_id, [chat_id], cap)
+    cards = await cards_store.cards_of_user(ctx.db, ctx.actor.user_id, [chat_id], cap)
     if not cards:
         raise ChatNotFound
     return _chat(cards[0], await _last_messages(ctx.db, cards))
@@ -139,12 +139,14 @@ async def page(ctx: Ctx, query: ListChats) -> ChatPage:
     after = None
     if query.cursor is not None:
         after = PageKey(*decode_cursor(query.cursor, tuple[Annotated[datetime, Meta(tz=True)], ChatId]))
-    keys = await store.page_of_chats(ctx.db, user_id, after, query.limit + 1, query.archived, query.pinned)
+    keys = await cards_store.page_of_chats(
+        ctx.db, user_id, after, query.limit + 1, query.archived, query.pinned
+    )
     more, keys = len(keys) > query.limit, keys[: query.limit]
     ids = [key.id for key in keys]
     found = {
         card.id: card
-        for card in await store.cards_of_user(ctx.db, user_id, ids, ctx.settings.chats.unread_cap)
+        for card in await cards_store.cards_of_user(ctx.db, user_id, ids, ctx.settings.chats.unread_cap)
     }
     last = await _last_messages(ctx.db, list(found.values()))
     return ChatPage(

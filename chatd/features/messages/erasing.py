@@ -6,7 +6,7 @@ In bounded pieces, each of its own; to stop in the middle and begin again loses 
 from chatd.core.context import Ctx, Queries
 from chatd.core.ids import ChatId, UserId
 from chatd.features.chats import service as chats
-from chatd.features.messages import erasing_store, store
+from chatd.features.messages import erasing_store, log_store, store
 from chatd.features.messages.contract import Given, MessageDelete, MessageUpdate, Said
 from chatd.wire import codec
 
@@ -40,7 +40,7 @@ async def erase_said(ctx: Ctx, user_id: UserId, chat_id: ChatId) -> bool:
         for each in left:
             await store.bury(tx, each.id, user_id)
             await store.drop_reactions(tx, each.id)
-            seq = await store.append_event(tx, chat_id, "delete", each.id, user_id)
+            seq = await log_store.append_event(tx, chat_id, "delete", each.id, user_id)
             event = MessageDelete(chat_id=chat_id, seq=seq, message_id=each.id, deleted_by=user_id)
             tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])
     return len(left) == STEP
@@ -54,7 +54,7 @@ async def erase_given(ctx: Ctx, user_id: UserId) -> bool:
             await chats.lock(tx, each.chat_id)
             if not await store.remove_reaction(tx, each.message_id, each.emoji, user_id):
                 continue
-            seq = await store.append_event(tx, each.chat_id, "update", each.message_id, user_id)
+            seq = await log_store.append_event(tx, each.chat_id, "update", each.message_id, user_id)
             message = (await chats.messages_by_ids(tx, [each.message_id]))[each.message_id]
             event = MessageUpdate(chat_id=each.chat_id, seq=seq, message=message)
             tx.after_commit(ctx.broker.log, each.chat_id, seq, seq, [codec.frame(event)])

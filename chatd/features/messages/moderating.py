@@ -13,7 +13,7 @@ from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import MessageNotFound
 from chatd.core.ids import ChatId, MessageId, UserId
 from chatd.features.chats import service as chats
-from chatd.features.messages import moderating_store, store
+from chatd.features.messages import log_store, moderating_store
 from chatd.features.messages.contract import MessageUpdate, Moderation, Subject
 from chatd.wire import codec
 
@@ -55,10 +55,10 @@ async def moderate(
         return False
     await moderating_store.set_status(tx, message_id, status)
     detail = {"action": _ACTIONS[status], "reason": reason}
-    first = await store.append_event(
+    first = await log_store.append_event(
         tx, chat_id, "moderation", message_id, by, msgspec.json.encode(detail).decode()
     )
-    last = await store.append_event(tx, chat_id, "update", message_id, by)
+    last = await log_store.append_event(tx, chat_id, "update", message_id, by)
     message = (await chats.messages_by_ids(tx, [message_id]))[message_id]
     told = Moderation(
         chat_id=chat_id, seq=first, message_id=message_id, action=_ACTIONS[status], reason=reason

@@ -12,7 +12,7 @@ from chatd.core.declarations import Batch
 from chatd.core.ids import ChatId, UserId
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, MessageNew
-from chatd.features.messages import store
+from chatd.features.messages import log_store, marks_store, store
 from chatd.features.messages.contract import (
     ChatReset,
     Delivery,
@@ -40,10 +40,12 @@ _NO_END = 2**63 - 1
 async def history(ctx: Ctx, chat_id: ChatId, query: HistoryQuery) -> History:
     """A page of messages, newest first, with their delivery. Raises ChatNotFound."""
     await chats.require_seat(ctx.db, chat_id, ctx.actor.user_id)
-    rows = await store.page(ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1)
+    rows = await log_store.page(
+        ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1
+    )
     more, rows = len(rows) > query.limit, rows[: query.limit]
     messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
-    progress = await store.progress(ctx.db, chat_id, rows[-1].seq, ctx.actor.user_id) if rows else []
+    progress = await marks_store.progress(ctx.db, chat_id, rows[-1].seq, ctx.actor.user_id) if rows else []
     return History(
         messages=[_with_delivery(messages[row.id], progress) for row in rows],
         paging=Paging(
@@ -52,7 +54,7 @@ async def history(ctx: Ctx, chat_id: ChatId, query: HistoryQuery) -> History:
     )
 
 
-def _with_delivery(message: Message, progress: Sequence[store.Progress]) -> MessageWithDelivery:
+def _with_delivery(message: Message, progress: Sequence[marks_store.Progress]) -> MessageWithDelivery:
     others = [p for p in progress if p.user_id != message.sender_id]
     read_by = [p.user_id for p in others if p.read_seq >= message.seq]
     received = bool(read_by) or any(p.received_seq >= message.seq for p in others)
@@ -112,7 +114,7 @@ def _pairs(asks: Iterable[ReplayAsk]) -> tuple[list[str], list[str]]:
 def _assemble(
     ask: ReplayAsk,
     frames: dict[Want, list[bytes]],
-    marks: dict[Want, list[store.Watermark]],
+    marks: dict[Want, list[marks_store.Watermark]],
     spoken: set[store.Spoken],
 ) -> list[bytes]:
     out: list[bytes] = []
@@ -126,7 +128,7 @@ def _assemble(
 
 
 async def _reset(ctx: Ctx, want: Want) -> bytes:
-    rows = await store.page(
+    rows = await log_store.page(
         ctx.db, want.chat_id, None, want.head + 1, None, ctx.settings.messages.reset_messages
     )
     messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
@@ -140,7 +142,7 @@ async def _events(q: Queries, wants: Sequence[Want], limit: int) -> dict[Want, l
     spans = _spans(wants, 2 * limit)
     if not spans:
         return found
-    rows = await store.events(
+    rows = await log_store.events(
         q,
         [members[0].chat_id for members in spans],
         [members[0].after for members in spans],
@@ -172,7 +174,7 @@ def _spans(wants: Iterable[Want], longest: int) -> list[list[Want]]:
     return spans
 
 
-def event_frame(row: store.EventRow, messages: dict[str, Message]) -> bytes:
+def event_frame(row: log_store.EventRow, messages: dict[str, Message]) -> bytes:
     """The frame of one place in the log."""
     match row.kind:
         case "new":
@@ -200,20 +202,20 @@ def event_frame(row: store.EventRow, messages: dict[str, Message]) -> bytes:
             )
 
 
-async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[Want, list[store.Watermark]]:
+async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[Want, list[marks_store.Watermark]]:
     ordered = list(wants)
     lowest: dict[str, int] = {}
     for want in ordered:
         lowest[want.chat_id] = min(want.after, lowest.get(want.chat_id, want.after))
-    rows = await store.marks_since_event(q, list(lowest), list(lowest.values()), MARK_SLACK_S)
-    by_chat: dict[str, list[store.Watermark]] = {}
+    rows = await marks_store.marks_since_event(q, list(lowest), list(lowest.values()), MARK_SLACK_S)
+    by_chat: dict[str, list[marks_store.Watermark]] = {}
     for row in rows:
         by_chat.setdefault(row.chat_id, []).append(row)
     return {want: by_chat.get(want.chat_id, []) for want in ordered}
 
 
 def _mark_frames(
-    mark: store.Watermark, *, received: bool, after: int = -1, upto: int = _NO_END
+    mark: marks_store.Watermark, *, received: bool, after: int = -1, upto: int = _NO_END
 ) -> list[Addressed]:
     """The frames of a member's marks, of those whose versions lie behind ``after`` and not past ``upto``."""
     frames = []
@@ -267,7 +269,7 @@ class PostgresLog:
 
     async def heads(self, chat_ids: Sequence[str]) -> list[Head]:
         """How far these chats are."""
-        rows = await store.heads(self._db, chat_ids)
+        rows = await log_store.heads(self._db, chat_ids)
         return [Head(row.chat_id, row.seq, row.receipt_seq) for row in rows]
 
     async def missing(self, wanted: Sequence[Missing]) -> list[Found]:
@@ -297,7 +299,7 @@ class PostgresLog:
             return {}
         since = {w.chat_id: w.receipt_seq for w in behind}
         frames: dict[str, list[Addressed]] = {}
-        for mark in await store.marks_after(self._db, list(since), list(since.values())):
+        for mark in await marks_store.marks_after(self._db, list(since), list(since.values())):
             # What moved past the head while this was read comes under its own version. Here it would come
             # before older ones, and a watermark never moves back.
             frames.setdefault(mark.chat_id, []).extend(

@@ -14,7 +14,7 @@ from chatd.core.declarations import Batch
 from chatd.core.errors import ChatNotFound, MessageNotFound
 from chatd.core.ids import ChatId, MessageId, UserId
 from chatd.core.pending import Pending
-from chatd.features.messages import store
+from chatd.features.messages import marks_store
 from chatd.features.messages.contract import DeliveryRead, DeliveryReceived
 from chatd.wire import codec
 
@@ -54,7 +54,7 @@ def received(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Pending[Marked
 
 
 async def _advance(ctx: Ctx, marks: list[Mark]) -> Sequence[Marked | Exception]:
-    rows = await store.advance(
+    rows = await marks_store.advance(
         ctx.db,
         [m.chat_id for m in marks],
         [m.user_id for m in marks],
@@ -64,7 +64,7 @@ async def _advance(ctx: Ctx, marks: list[Mark]) -> Sequence[Marked | Exception]:
     return [_outcome(mark, row) for mark, row in zip(marks, rows, strict=True)]
 
 
-def _outcome(mark: Mark, row: store.MarkRow) -> Marked | Exception:
+def _outcome(mark: Mark, row: marks_store.MarkRow) -> Marked | Exception:
     if row.outcome == "chat_not_found":
         return ChatNotFound()
     if row.outcome == "message_not_found" or row.seq is None:

@@ -13,7 +13,14 @@ from chatd.core.ids import ChatId, MessageId
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, Seat, TextContent
 from chatd.features.media import service as media
-from chatd.features.messages import activity_store, annotations_store, moderating_store, screening, store
+from chatd.features.messages import (
+    activity_store,
+    annotations_store,
+    log_store,
+    moderating_store,
+    screening,
+    store,
+)
 from chatd.features.messages.contract import ChatActivity, MessageDelete, MessageUpdate
 from chatd.features.messages.erasing import erase_given as erase_given
 from chatd.features.messages.erasing import erase_said as erase_said
@@ -112,7 +119,7 @@ async def delete(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> None:
             return
         await store.bury(tx, message_id, ctx.actor.user_id)
         await store.drop_reactions(tx, message_id)
-        seq = await store.append_event(tx, chat_id, "delete", message_id, ctx.actor.user_id)
+        seq = await log_store.append_event(tx, chat_id, "delete", message_id, ctx.actor.user_id)
         event = MessageDelete(chat_id=chat_id, seq=seq, message_id=message_id, deleted_by=ctx.actor.user_id)
         tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])
 
@@ -184,7 +191,7 @@ async def present(tx: Tx, message_id: MessageId) -> Message:
 
 async def updated(tx: Tx, ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
     """Take a seq for the change and tell the chat the message's present state."""
-    seq = await store.append_event(tx, chat_id, "update", message_id, ctx.actor.user_id)
+    seq = await log_store.append_event(tx, chat_id, "update", message_id, ctx.actor.user_id)
     message = await present(tx, message_id)
     event = MessageUpdate(chat_id=chat_id, seq=seq, message=message)
     tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])

@@ -30,18 +30,6 @@ class WovenRow(msgspec.Struct, frozen=True):
     quoted_text: str | None
 
 
-class MarkRow(msgspec.Struct, frozen=True):
-    """What advance_marks says of one input."""
-
-    outcome: str
-    seq: int | None
-    at: datetime | None
-    version: int | None
-    senders: list[UserId] | None
-    hidden_from: list[UserId]
-    read_receipts: bool
-
-
 class Target(msgspec.Struct, frozen=True):
     """A message that someone wants to change, as the rules need it."""
 
@@ -56,66 +44,11 @@ class Target(msgspec.Struct, frozen=True):
     attached: bool
 
 
-class EventRow(msgspec.Struct, frozen=True):
-    """One place of a chat's log, and which of the asked spans (from 1) it answers; ``kind`` is new ·
-    update · delete · moderation.
-    """
-
-    span: int
-    chat_id: ChatId
-    seq: int
-    kind: str
-    message_id: MessageId
-    actor_id: UserId | None
-    detail: dict[str, str] | None
-
-
-class HeadRow(msgspec.Struct, frozen=True):
-    """How far a chat is."""
-
-    chat_id: ChatId
-    seq: int
-    receipt_seq: int
-
-
-class Watermark(msgspec.Struct, frozen=True):
-    """One member's marks; the versions say when each last moved."""
-
-    chat_id: ChatId
-    user_id: UserId
-    read_message_id: MessageId | None
-    read_seq: int
-    read_at: datetime | None
-    read_version: int
-    received_message_id: MessageId | None
-    received_seq: int
-    received_at: datetime | None
-    received_version: int
-    hidden_from: list[UserId]
-    read_receipts: bool
-
-
 class Spoken(msgspec.Struct, frozen=True):
     """A user who has said something in a chat."""
 
     chat_id: ChatId
     user_id: UserId
-
-
-class PageRow(msgspec.Struct, frozen=True):
-    """A message's place in the history."""
-
-    id: MessageId
-    seq: int
-    sent_at: datetime
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far one member is, for the delivery state of messages."""
-
-    user_id: UserId
-    read_seq: int
-    received_seq: int
 
 
 async def append(
@@ -188,31 +121,6 @@ async def append_conversation(
     )
 
 
-async def advance(
-    q: Queries, chats: Sequence[str], users: Sequence[str], kinds: Sequence[str], messages: Sequence[str]
-) -> list[MarkRow]:
-    """Move many watermarks in one statement and transaction; a row for each, in order."""
-    return await q.rows(
-        MarkRow,
-        """
-        SELECT a.outcome, a.mark_seq, a.mark_at, a.new_receipt_seq, a.senders,
-               CASE WHEN a.outcome = 'moved' THEN ARRAY(
-                   SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = ($2::uuid[])[a.ord]
-                   UNION
-                   SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = ($2::uuid[])[a.ord]
-               ) ELSE '{}' END,
-               coalesce(y.read_receipts, true)
-        FROM advance_marks($1, $2, $3, $4) a
-        LEFT JOIN user_privacy y ON a.outcome = 'moved' AND y.user_id = ($2::uuid[])[a.ord]
-        ORDER BY a.ord
-        """,
-        chats,
-        users,
-        kinds,
-        messages,
-    )
-
-
 async def find_target(tx: Tx, chat_id: str, message_id: str, content: str | None) -> Target | None:
     """The message to be changed; the caller holds its chat's row."""
     return await tx.maybe(
@@ -227,21 +135,6 @@ async def find_target(tx: Tx, chat_id: str, message_id: str, content: str | None
         chat_id,
         message_id,
         content,
-    )
-
-
-async def append_event(
-    tx: Tx, chat_id: str, kind: str, message_id: str, actor_id: str | None, detail: str | None = None
-) -> int:
-    """Give what happened to a message the chat's next seq."""
-    return await tx.one(
-        int,
-        "SELECT append_event($1, $2, $3, $4, $5::jsonb)",
-        chat_id,
-        kind,
-        message_id,
-        actor_id,
-        detail,
     )
 
 
@@ -333,99 +226,6 @@ async def remove_reaction(tx: Tx, message_id: str, emoji: str, user_id: str) -> 
     )
 
 
-async def heads(q: Queries, chat_ids: Sequence[str]) -> list[HeadRow]:
-    """How far these chats are."""
-    return await q.rows(
-        HeadRow, "SELECT id, head_seq, receipt_seq FROM chat_chats WHERE id = ANY ($1::uuid[])", chat_ids
-    )
-
-
-async def events(
-    q: Queries, chat_ids: Sequence[str], after: Sequence[int], upto: Sequence[int], limit: int
-) -> list[EventRow]:
-    """Spans of chats' logs, after a seq up to another: both tables merged, in order, ``limit`` a span."""
-    return await q.rows(
-        EventRow,
-        """
-        SELECT w.span, w.chat_id, e.seq, e.kind, e.message_id, e.actor_id, e.detail
-        FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) WITH ORDINALITY AS w (chat_id, after, upto, span)
-        CROSS JOIN LATERAL (
-            (SELECT m.seq, 'new' AS kind, m.id AS message_id, m.sender_id AS actor_id, NULL::jsonb AS detail
-             FROM chat_messages m
-             WHERE m.chat_id = w.chat_id AND m.seq > w.after AND m.seq <= w.upto
-             ORDER BY m.seq LIMIT $4)
-            UNION ALL
-            (SELECT v.seq, v.kind, v.message_id, v.actor_id, v.detail
-             FROM chat_events v
-             WHERE v.chat_id = w.chat_id AND v.seq > w.after AND v.seq <= w.upto
-             ORDER BY v.seq LIMIT $4)
-            ORDER BY seq LIMIT $4
-        ) e
-        ORDER BY w.span, e.seq
-        """,
-        chat_ids,
-        after,
-        upto,
-        limit,
-    )
-
-
-async def marks_after(q: Queries, chat_ids: Sequence[str], versions: Sequence[int]) -> list[Watermark]:
-    """The watermarks of these chats that moved after a receipt version."""
-    return await q.rows(
-        Watermark,
-        """
-        SELECT p.chat_id, p.user_id,
-               p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
-               p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq,
-               h.ids, coalesce(y.read_receipts, true)
-        FROM unnest($1::uuid[], $2::bigint[]) AS w (chat_id, version)
-        JOIN chat_participants p ON p.chat_id = w.chat_id
-        CROSS JOIN LATERAL (SELECT ARRAY(
-            SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = p.user_id
-            UNION
-            SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = p.user_id
-        ) AS ids) h
-        LEFT JOIN user_privacy y ON y.user_id = p.user_id
-        WHERE greatest(p.read_receipt_seq, p.received_receipt_seq) > w.version
-        """,
-        chat_ids,
-        versions,
-    )
-
-
-async def marks_since_event(
-    q: Queries, chat_ids: Sequence[str], seqs: Sequence[int], slack_s: float
-) -> list[Watermark]:
-    """The watermarks that may have moved after someone saw these seqs: those younger than the event that
-    took the seq, less ``slack_s`` since a mark and an event travel apart; all, where there is no event.
-    """
-    return await q.rows(
-        Watermark,
-        """
-        SELECT p.chat_id, p.user_id,
-               p.last_read_message_id, p.last_read_seq, p.last_read_at, p.read_receipt_seq,
-               p.last_received_message_id, p.last_received_seq, p.last_received_at, p.received_receipt_seq,
-               h.ids, coalesce(y.read_receipts, true)
-        FROM unnest($1::uuid[], $2::bigint[]) AS w (chat_id, seq)
-        LEFT JOIN chat_messages m ON m.chat_id = w.chat_id AND m.seq = w.seq
-        LEFT JOIN chat_events e ON e.chat_id = w.chat_id AND e.seq = w.seq
-        JOIN chat_participants p ON p.chat_id = w.chat_id
-        CROSS JOIN LATERAL (SELECT ARRAY(
-            SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = p.user_id
-            UNION
-            SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = p.user_id
-        ) AS ids) h
-        LEFT JOIN user_privacy y ON y.user_id = p.user_id
-        WHERE greatest(p.last_read_at, p.last_received_at)
-              > coalesce(m.sent_at, e.at, '-infinity') - make_interval(secs => $3)
-        """,
-        chat_ids,
-        seqs,
-        slack_s,
-    )
-
-
 async def spoken_in(q: Queries, chat_ids: Sequence[str], user_ids: Sequence[str]) -> list[Spoken]:
     """Those of the pairs where the user has said something in the chat."""
     return await q.rows(
@@ -436,53 +236,4 @@ async def spoken_in(q: Queries, chat_ids: Sequence[str], user_ids: Sequence[str]
         """,
         chat_ids,
         user_ids,
-    )
-
-
-async def page(
-    q: Queries,
-    chat_id: str,
-    before: datetime | None,
-    before_seq: int | None,
-    after_seq: int | None,
-    limit: int,
-) -> list[PageRow]:
-    """A page of the history, newest first. A chat's sent_at never goes back, so the time becomes a seq by
-    bisection (seq_before) and needs no index of its own.
-    """
-    return await q.rows(
-        PageRow,
-        """
-        SELECT id, seq, sent_at FROM chat_messages
-        WHERE chat_id = $1
-          AND seq < least(coalesce($3::bigint, 9223372036854775807),
-                          coalesce(seq_before($1, $2::timestamptz), 9223372036854775807))
-          AND seq > coalesce($4::bigint, 0)
-        ORDER BY seq DESC LIMIT $5
-        """,
-        chat_id,
-        before,
-        before_seq,
-        after_seq,
-        limit,
-    )
-
-
-async def progress(q: Queries, chat_id: str, from_seq: int, viewer_id: str) -> list[Progress]:
-    """The members who have read or received anything from this seq on, as far as they show it the viewer."""
-    return await q.rows(
-        Progress,
-        """
-        SELECT p.user_id,
-               CASE WHEN p.user_id = $3 OR coalesce(y.read_receipts, true) THEN p.last_read_seq ELSE 0 END,
-               p.last_received_seq
-        FROM chat_participants p LEFT JOIN user_privacy y ON y.user_id = p.user_id
-        WHERE p.chat_id = $1 AND greatest(p.last_read_seq, p.last_received_seq) >= $2
-          AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = $3 AND b.blocked_id = p.user_id)
-          AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = p.user_id AND b.blocked_id = $3)
-        ORDER BY p.last_read_at NULLS LAST, p.user_id
-        """,
-        chat_id,
-        from_seq,
-        viewer_id,
     )

@@ -10,7 +10,7 @@ import pytest
 
 from chatd.core.context import NOBODY
 from chatd.core.errors import Banned, RateLimited, Unauthenticated
-from chatd.features.accounts import jobs, passwords, service, store
+from chatd.features.accounts import jobs, passwords, service, sessions_store, store
 from chatd.features.accounts.contract import Device, Login
 
 PASSWORD = "correct horse"
@@ -139,7 +139,7 @@ async def test_a_password_taken_away_while_it_is_checked_lets_nobody_in(world):
     async with world.db.transaction() as tx:
         await store.hand_over(tx, user, now)
         late = asyncio.create_task(
-            store.open_session(
+            sessions_store.open_session(
                 world.db,
                 world.base.ids.new("ses"),
                 user,
