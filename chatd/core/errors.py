@@ -70,9 +70,20 @@ class UnknownType(AppError):
 
 
 class ValidationFailed(AppError):
-    """The input has the wrong shape; ``errors`` says where."""
+    """The input has the wrong shape; ``errors`` says where, and always has at least one place."""
 
     code, status, title = "validation_failed", 422, "The input is not valid"
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after_ms: int | None = None,
+        errors: tuple[FieldError, ...] = (),
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        errors = errors or (FieldError("$", detail or self.title),)
+        super().__init__(detail, retry_after_ms=retry_after_ms, errors=errors, extra=extra)
 
     @classmethod
     def at(cls, path: str, message: str) -> "ValidationFailed":

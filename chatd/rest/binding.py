@@ -147,7 +147,7 @@ class Binding:
         # PostgreSQL has no text with NUL in it, and no field of ours means anything by one. Looked for in
         # what was taken, because fields that we do not know may hold what they like.
         if b"\\u0000" in raw and _NUL_ESCAPE.search(_encode(body)):
-            raise ValidationFailed.at("$", "must not contain NUL")
+            raise ValidationFailed.at(_place_of_nul(msgspec.to_builtins(body), "$"), "must not contain NUL")
         return body
 
 
@@ -161,18 +161,38 @@ def answer_type(returned: Any) -> Any:
 def parse_query(target: str) -> list[tuple[str, str]]:
     """The pairs of a request target's query string. Raises ValidationFailed where it is not UTF-8."""
     query = target.partition("?")[2].partition("#")[0]
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    return [(unquote(name, plus=True), unquote(value, plus=True)) for name, _, value in pairs]
+    found = []
+    for part in query.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            name = unquote(name, plus=True)
+            found.append((name, unquote(value, plus=True, place=f"$.{name}")))
+    return found
 
 
-def unquote(text: str, *, plus: bool = False) -> str:
+def unquote(text: str, *, plus: bool = False, place: str = "$") -> str:
     """Percent-decoded text. Raises ValidationFailed for a broken escape and for what is not UTF-8."""
     if _BAD_PERCENT.search(text):
-        raise ValidationFailed.at("$", "a % that two hexadecimal digits do not follow")
+        raise ValidationFailed.at(place, "a % that two hexadecimal digits do not follow")
     try:
         return unquote_to_bytes(text.replace("+", " ") if plus else text).decode("utf-8")
     except UnicodeError:
-        raise ValidationFailed.at("$", "not UTF-8") from None
+        raise ValidationFailed.at(place, "not UTF-8") from None
+
+
+def _place_of_nul(value: Any, path: str) -> str:
+    """The path of the first text in ``value`` that holds a NUL; its own where none does."""
+    inner: list[tuple[str, Any]] = []
+    if isinstance(value, dict):
+        if any("\0" in name for name in value):
+            return path
+        inner = [(f"{path}.{name}", each) for name, each in value.items()]
+    elif isinstance(value, list):
+        inner = [(f"{path}[{i}]", each) for i, each in enumerate(value)]
+    for place, each in inner:
+        if _NUL_ESCAPE.search(_encode(each)):
+            return _place_of_nul(each, place)
+    return path
 
 
 def _list_fields(kind: type[msgspec.Struct]) -> dict[str, bool]:

@@ -4,6 +4,7 @@ Server frames are not masked (RFC 6455, 5.1), so every recipient's bytes are the
 makes the finished frame once, header included, and it may be joined and written to any number of sockets.
 """
 
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -121,8 +122,17 @@ class CommandDecoder:
         return Refusal(invalid(error), re, cmid, seen.type)
 
 
+_MISSING = re.compile(r"Object missing required field `(.+)`")
+
+
 def invalid(error: msgspec.ValidationError) -> ValidationFailed:
-    """msgspec's "… - at `$.a.b`" as our error with its path."""
+    """msgspec's "… - at `$.a.b`" as our error with the path of the field that is wrong.
+
+    A field that is missing is named itself (msgspec names the object that lacks it), a key by the object
+    that has it, and the values of an object by ``[*]``.
+    """
     text, _, path = str(error).partition(" - at `")
-    path = path.rstrip("`") or "$"
+    path = path.removeprefix("key` in `").rstrip("`").replace("[...]", "[*]") or "$"
+    if missing := _MISSING.fullmatch(text):
+        path += f".{missing[1]}"
     return ValidationFailed(f"{path}: {text}", errors=(FieldError(path, text),))

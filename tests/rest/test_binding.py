@@ -52,10 +52,11 @@ async def test_query_values_are_percent_decoded_and_plus_is_a_space(client):
         ("user_ids=usr_nonsense", "$.user_ids[0]"),
         (f"user_ids={CHAT}", "$.user_ids[0]"),
         ("q=%00", "$.q"),
-        ("q=%ff", "$"),
-        ("q=%ed%a0%80", "$"),
-        ("q=%zz", "$"),
-        ("q=%", "$"),
+        ("q=%ff", "$.q"),
+        ("q=%ed%a0%80", "$.q"),
+        ("q=%zz", "$.q"),
+        ("q=%", "$.q"),
+        ("%ff=q", "$"),
     ],
 )
 async def test_a_bad_query_says_where(client, query, path):
@@ -117,6 +118,24 @@ async def test_a_bad_body_says_what_is_wrong(client, body, status, code):
 
 
 AUTH = {"Authorization": "Bearer good"}
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        (b"", "$"),
+        (b"[]", "$"),
+        (b"{}", "$.name"),
+        (b'{"name":5}', "$.name"),
+        (b'{"name":"a","at":"never"}', "$.at"),
+        (b'{"name":"a\\u0000"}', "$.name"),
+    ],
+)
+async def test_a_bad_body_names_the_field(client, body, path):
+    _, problem, _ = await client(
+        "POST", "/things", data=body, headers={**AUTH, "Content-Type": "application/json"}
+    )
+    assert (problem["code"], problem["errors"][0]["path"]) == ("validation_failed", path)
 
 
 async def test_a_nul_that_is_not_taken_and_a_backslash_before_u0000_are_let_be(client):

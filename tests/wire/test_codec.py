@@ -1,5 +1,9 @@
 """Frames as RFC 6455 and RFC 7692 have them, checked with the library that clients use."""
 
+from typing import Annotated, Any
+
+import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -7,6 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from chatd.core import ids
+from chatd.core.errors import ValidationFailed
 from chatd.wire import codec
 
 
@@ -60,3 +65,37 @@ def test_the_typeid_specifications_own_example() -> None:
     # https://github.com/jetify-com/typeid/blob/main/spec/valid.json
     value = bytes.fromhex("0110c8531d0952d8d73e1194e95b5f19")
     assert ids.from_bytes("prefix", value) == "prefix_0123456789abcdefghjkmnpqrs"
+
+
+class _Inner(msgspec.Struct):
+    text: Annotated[str, msgspec.Meta(max_length=3)]
+
+
+class _Outer(msgspec.Struct, rename={"inner": "content"}):
+    inner: _Inner
+    since: dict[Annotated[str, msgspec.Meta(pattern="^c$")], Annotated[int, msgspec.Meta(ge=0)]] = {}
+    others: list[_Inner] = []
+
+
+@pytest.mark.parametrize(
+    ("sent", "path"),
+    [
+        ([], "$"),
+        ({}, "$.content"),
+        ({"content": 1}, "$.content"),
+        ({"content": {}}, "$.content.text"),
+        ({"content": {"text": "long"}}, "$.content.text"),
+        ({"content": {"text": "x"}, "since": {"c": -1}}, "$.since[*]"),
+        ({"content": {"text": "x"}, "since": {"d": 1}}, "$.since"),
+        ({"content": {"text": "x"}, "others": [{"text": "x"}, {}]}, "$.others[1].text"),
+    ],
+)
+def test_what_is_wrong_is_named(sent: Any, path: str) -> None:
+    with pytest.raises(msgspec.ValidationError) as refused:
+        msgspec.json.decode(msgspec.json.encode(sent), type=_Outer)
+    assert codec.invalid(refused.value).errors[0].path == path
+
+
+def test_a_failed_validation_always_says_where() -> None:
+    (error,) = ValidationFailed("out of range").errors
+    assert (error.path, error.message) == ("$", "out of range")
