@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
             body, at_next = at + head, at + head + length
             if at_next > n:
                 break
-            if data[at] == 0x81 and not ws.expect_continuation_frame:
+            if data[at] == 0x81 and ws.current_size is None:  # else it is in the middle of fragments
                 text(apply_mask(data[body:at_next], data[body - 4 : body]))
             else:
                 self._parse(data[at:at_next])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from tests.system.world import Phone, World
 
@@ -144,6 +145,29 @@ async def test_fragments_make_one_message(one: World) -> None:
     (ann,) = await one.users(1)
     phone = await one.phone(ann)
     await phone.socket.send(['{"type":"pi', 'ng","id"', ':"f1"}'])
+    assert (await phone.wait(lambda f: f.get("re") == "f1"))["type"] == "pong"
+
+
+@pytest.mark.parametrize("begun", [Opcode.TEXT, Opcode.BINARY])
+async def test_a_message_inside_the_fragments_of_another_closes_with_4400(one: World, begun: Opcode) -> None:
+    (ann,) = await one.users(1)
+    phone = await one.phone(ann)
+    await phone.fence()
+    inside = (Frame(begun, b'{"type":"pi', fin=False), Frame(Opcode.TEXT, b'{"type":"ping","id":"inside"}'))
+    phone.socket.transport.write(b"".join(frame.serialize(mask=True) for frame in inside))
+    assert await phone.closed() == 4400
+    assert not phone.seen("pong")[1:]
+
+
+async def test_a_ping_inside_the_fragments_of_a_message_is_answered(one: World) -> None:
+    (ann,) = await one.users(1)
+    phone = await one.phone(ann)
+    frames = (
+        Frame(Opcode.TEXT, b'{"type":"pi', fin=False),
+        Frame(Opcode.PING, b""),
+        Frame(Opcode.CONT, b'ng","id":"f1"}'),
+    )
+    phone.socket.transport.write(b"".join(frame.serialize(mask=True) for frame in frames))
     assert (await phone.wait(lambda f: f.get("re") == "f1"))["type"] == "pong"
 
 
