@@ -251,17 +251,22 @@ BEGIN
         UPDATE chat_chats c
         SET head_seq = c.head_seq + n.count,
             message_count = c.message_count + n.count,
-            last_event_at = greatest(c.last_event_at, clock_timestamp())
+            -- A microsecond for each, after all that was said before: no two messages of a chat share a
+            -- time, so that paging by times leaves none out.
+            last_event_at = greatest(c.last_event_at + interval '1 microsecond', clock_timestamp())
+                          + (n.count - 1) * interval '1 microsecond'
         FROM (SELECT f.chat_id, count(*) AS count FROM first f GROUP BY f.chat_id) n
         WHERE c.id = n.chat_id
-        RETURNING c.id, c.head_seq - n.count AS base, c.last_event_at AS at
+        RETURNING c.id, c.head_seq AS last, c.head_seq - n.count AS base, c.last_event_at AS at
     ), stored AS (
         INSERT INTO chat_messages (chat_id, seq, updated_seq, id, sender_id, client_message_id,
                                    fingerprint, content, reply_to, sent_at, moderation_status)
         SELECT n.chat_id, n.seq, n.seq, n.id, n.sender_id, n.client_id,
-               n.fingerprint, n.content::jsonb, n.reply_to, n.at, coalesce(p_status[n.ord], 'visible')
+               n.fingerprint, n.content::jsonb, n.reply_to, n.at - (n.last - n.seq) * interval '1 microsecond',
+               coalesce(p_status[n.ord], 'visible')
         FROM (
-            SELECT f.*, h.at, h.base + row_number() OVER (PARTITION BY f.chat_id ORDER BY f.ord) AS seq
+            SELECT f.*, h.at, h.last,
+                   h.base + row_number() OVER (PARTITION BY f.chat_id ORDER BY f.ord) AS seq
             FROM first f JOIN head h ON h.id = f.chat_id
         ) n
         RETURNING chat_messages.chat_id, chat_messages.seq, chat_messages.id, chat_messages.sender_id,
@@ -379,7 +384,7 @@ BEGIN
 END $$;
 
 -- The seq at which the messages sent at or after a time begin (exclusive bound for "before"). A chat's
--- sent_at never goes back as seq goes on, so some twenty look-ups by primary key find it; null for null.
+-- sent_at goes up as seq goes on, so some twenty look-ups by primary key find it; null for null.
 CREATE FUNCTION seq_before(p_chat uuid, p_time timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -1443,4 +1448,4 @@ BEGIN
     RETURN true;
 END $$;
 
-INSERT INTO schema_version (version) VALUES (11);
+INSERT INTO schema_version (version) VALUES (12);

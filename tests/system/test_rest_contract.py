@@ -11,11 +11,12 @@ from tests.system.world import World
 TEXT = {"type": "text", "text": "x"}
 
 
-async def test_history_pages_backwards_with_exact_cursors(one: World) -> None:
+@pytest.mark.parametrize("cursor", ["before", "before_seq"])
+async def test_history_pages_backwards_by_either_cursor_alone(one: World, cursor: str) -> None:
     ann, bob = await one.users(2)
     chat = await one.group(ann, bob)
     a = await one.phone(ann)
-    await asyncio.gather(*(a.say(chat, f"{i}") for i in range(25)))  # one batch: all share their sent_at
+    await asyncio.gather(*(a.say(chat, f"{i}") for i in range(25)))  # one batch
     seen: list[int] = []
     query = "limit=10"
     while True:
@@ -25,7 +26,7 @@ async def test_history_pages_backwards_with_exact_cursors(one: World) -> None:
         if page["paging"]["next_before_seq"] is None:
             assert page["paging"]["next_before"] is None
             break
-        query = f"limit=10&before_seq={page['paging']['next_before_seq']}"
+        query = f"limit=10&{cursor}={quote(str(page['paging'][f'next_{cursor}']))}"
     assert seen == list(range(25, 0, -1))
     _, after = await one.rest(bob, "GET", f"/chats/{chat}/messages?after_seq=20")
     assert [m["seq"] for m in after["messages"]] == [25, 24, 23, 22, 21]
@@ -35,6 +36,22 @@ async def test_history_pages_backwards_with_exact_cursors(one: World) -> None:
     assert all(m["sent_at"] < middle["sent_at"] for m in older["messages"])
     earlier = [m for m in first["messages"] if m["sent_at"] < middle["sent_at"]]
     assert [m["seq"] for m in older["messages"]] == [m["seq"] for m in earlier]
+
+
+async def test_no_two_messages_of_a_chat_share_a_time_whatever_the_clock_does(one: World) -> None:
+    ann, bob, eve = await one.users(3)
+    chat = await one.group(ann, bob)
+    a = await one.phone(ann)
+    await one.nodes[0].db.run("UPDATE chat_chats SET last_event_at = last_event_at + interval '1 hour'")
+    acks = await asyncio.gather(*(a.say(chat, f"{i}") for i in range(10)))
+    await one.rest(ann, "POST", f"/chats/{chat}/members", {"user_ids": [eve]})  # a system message
+    acks += await asyncio.gather(*(a.say(chat, f"{i}") for i in range(10)))
+    _, page = await one.rest(bob, "GET", f"/chats/{chat}/messages")
+    times = [m["sent_at"] for m in page["messages"]]
+    assert len(times) == 21
+    assert times == sorted(set(times), reverse=True)
+    shown = {m["id"]: m["sent_at"] for m in page["messages"]}
+    assert all(shown[ack["message_id"]] == ack["sent_at"] for ack in acks)
 
 
 async def test_delivery_goes_from_sent_to_delivered_to_read(one: World) -> None:
@@ -184,3 +201,12 @@ async def test_the_documents_and_metrics_are_there(one: World) -> None:
         text = await answer.text()
     for name in ("chatd_sockets", "chatd_ack_seconds", "chatd_delivery_seconds", "chatd_batch_entries"):
         assert name in text
+
+
+async def test_a_nul_deep_in_a_body_is_named_where_it_stands(one: World) -> None:
+    (ann,) = await one.users(1)
+    status, problem = await one.rest(
+        ann, "PATCH", "/users/me", {"settings": {"a": [{"b": "x"}, {"b": "\0"}]}}
+    )
+    assert (status, problem["code"]) == (422, "validation_failed")
+    assert [error["path"] for error in problem["errors"]] == ["$.settings.a[1].b"]

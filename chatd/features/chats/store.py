@@ -264,7 +264,8 @@ async def append_system(
         """
         WITH head AS (
             UPDATE chat_chats
-            SET head_seq = head_seq + 1, last_event_at = greatest(last_event_at, clock_timestamp())
+            SET head_seq = head_seq + 1,
+                last_event_at = greatest(last_event_at + interval '1 microsecond', clock_timestamp())
             WHERE id = $1 RETURNING id, head_seq, last_event_at
         )
         INSERT INTO chat_messages (chat_id, seq, updated_seq, id, sender_id, content, sent_at)
