@@ -106,7 +106,7 @@ async def test_a_direct_chat_is_made_once_and_found_ever_after(world):
 @pytest.mark.parametrize(
     ("body", "path"),
     [
-        ({}, "$"),
+        ({}, "$.type"),
         ({"type": "event", "member_ids": []}, "$.type"),
         ({"type": "group", "member_ids": ["usr_1"]}, "$.member_ids[0]"),
         ({"type": "group", "member_ids": [UuidIds().new("cht")]}, "$.member_ids[0]"),
