@@ -14,6 +14,7 @@ from chatd.core.errors import (
     Unauthenticated,
     ValidationFailed,
 )
+from chatd.core.settings import Settings
 from chatd.features.accounts import jobs, security, service
 from chatd.features.accounts.contract import Device, Login
 from chatd.features.mail import jobs as mail_jobs
@@ -149,6 +150,20 @@ async def test_wrong_passwords_in_a_row_lock_an_email_whether_it_is_somebodys_or
     with pytest.raises(RateLimited) as locked:
         await service.login(world.base, Login(email=email, password=PASSWORD))
     assert 29_000 < (locked.value.retry_after_ms or 0) <= 30_000
+
+
+async def test_the_rate_of_logins_answers_before_the_lock_does(world):
+    defaults = Settings()
+    world.set(
+        auth={"lockout_after": defaults.auth.lockout_after},
+        limits={"logins_per_minute": defaults.limits.logins_per_minute},
+    )
+    await world.person()
+    await fail(world, times=10)
+    with pytest.raises(RateLimited):
+        await sign_in(world)
+    world.limiter.counts.clear()  # a minute later
+    assert (await sign_in(world)).access_token
 
 
 async def test_each_wrong_password_after_the_lock_doubles_it_up_to_a_bound(world):
