@@ -115,6 +115,10 @@ class RoomsBackend:
         views = await chats.views(self._ctx.db, chat_id, user_ids)
         return {user_id: codec.frame(ChatUpdated(chat=chat)) for user_id, chat in views.items()}
 
+    async def sharing(self, user_id: str, others: Collection[str]) -> set[str]:
+        """Those of the others who are in a chat with the user."""
+        return await chats.members_shared(self._ctx.db, user_id, others)
+
     def left(self, chat_id: str, reason: str) -> bytes:
         """chat.left."""
         return codec.frame(ChatLeft(chat_id=chat_id, reason=reason))

@@ -113,6 +113,7 @@ class Node:
             reader=PostgresLog(self.db),
             sink=self.edge.hub,
             on_feed=self.feed.look,
+            on_left=self.feed.put_out,
             on_node=self.presence.heard,
             presence_version=lambda: self.presence.version,
             on_up=self.presence.ask_everybody,

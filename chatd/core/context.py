@@ -103,6 +103,12 @@ class Broker(Protocol):
         """
         ...
 
+    def left(self, chat_id: str, user_ids: Collection[str], reason: str) -> None:
+        """These users are in the chat no more: their sockets on this node get nothing of it from the call on,
+        those on other nodes as soon as Redis says so. A row of the node feed says the same for good.
+        """
+        ...
+
     def feed_changed(self) -> None:
         """The node feed has new rows (memberships, sessions, bans): every node reads it now."""
         ...

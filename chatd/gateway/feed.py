@@ -6,8 +6,8 @@ the last reading's xmin on, because a row of a long transaction appears later th
 
 import asyncio
 import logging
-from collections.abc import Callable
-from itertools import permutations
+from collections.abc import Callable, Collection
+from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any
 
 from chatd.core.errors import AppError
@@ -31,6 +31,7 @@ class FeedReader:
         self._xmin: int | None = None
         self._seen: set[int] = set()
         self._listeners: list[Callable[[feed.Row], None]] = []
+        self._doubtful: dict[str, set[str]] = {}  # chat -> users put out of it on a word, not on a row
         #: Held by whoever lets sockets in and out of chats, so that two do not cross.
         self.turn = asyncio.Lock()
 
@@ -41,6 +42,19 @@ class FeedReader:
     def listen(self, listener: Callable[[feed.Row], None]) -> None:
         """Call this for every row, too."""
         self._listeners.append(listener)
+
+    def put_out(self, chat_id: str, user_ids: Collection[str], reason: str) -> None:
+        """These users are out of a chat, which a row will say too: nothing of it reaches them from now on.
+
+        The word may come late, when they are in again already: that is looked up with the next reading.
+        """
+        here = [user_id for user_id in user_ids if user_id in self._edge.hub.by_user]
+        if here:
+            self._edge.opening.forestall(chat_id, here)
+            self._mark_opening(chat_id, here, reason)
+            self._let_out(chat_id, here, reason)
+            self._doubtful.setdefault(chat_id, set()).update(here)
+            self._look.set()
 
     async def start(self) -> None:
         """What happened before now is of no interest. Raises StoreUnavailable."""
@@ -76,18 +90,34 @@ class FeedReader:
             self._seen.add(row.id)
         self._seen = {row.id for row in page.rows if row.txid >= page.xmin}
         self._xmin = page.xmin
+        await self._settle_doubts()
+
+    async def _settle_doubts(self) -> None:
+        edge = self._edge
+        while self._doubtful:
+            chat_id, user_ids = next(iter(self._doubtful.items()))
+            asked = set(user_ids)
+            async with self.turn:
+                await edge.opening.join(chat_id, self._sockets(asked))
+            user_ids -= asked  # somebody may have been put out meanwhile
+            if not user_ids:
+                del self._doubtful[chat_id]
 
     async def _act(self, row: feed.Row) -> None:
         edge = self._edge
         if row.kind in ("chat.joined", "chat.left"):
-            self._mark_opening(row)
+            left = (row.reason or "left") if row.kind == "chat.left" else None
+            self._mark_opening(row.chat_id or "", row.user_ids, left)
         match row.kind:
             case "chat.joined":
-                sockets = self._sockets(row)
+                sockets = self._sockets(row.user_ids)
                 if sockets and row.chat_id:
                     await edge.opening.join(row.chat_id, sockets)
-            case "chat.left":
-                self._left(row)
+            case "chat.left" if row.chat_id:
+                for user_id in row.user_ids:
+                    edge.broker.typists.heard(row.chat_id, user_id, False)
+                self._let_out(row.chat_id, row.user_ids, row.reason or "left")
+                await self._part_strangers(row.user_ids)
             case "chat.updated":
                 await self._updated(row)
             case "session.ended":
@@ -103,31 +133,48 @@ class FeedReader:
         """Two users are to see nothing of each other; of one alone, nobody sees when they were last there."""
         if len(user_ids) == 1:
             self._edge.presence.keep_last_seen(user_ids[0])
-        for user_id, other in permutations(user_ids, 2):
-            for connection in self._edge.hub.by_user.get(user_id, ()):
-                self._edge.presence.part(connection.id, other)
+        for user_id, other in combinations(user_ids, 2):
+            self._part(user_id, other)
 
-    def _sockets(self, row: feed.Row) -> list["Connection"]:
-        by_user = self._edge.hub.by_user
-        return [c for user_id in row.user_ids for c in by_user.get(user_id, ()) if c.phase is Phase.OPEN]
-
-    def _mark_opening(self, row: feed.Row) -> None:
-        """A socket that is opening may have read its chats before this change: it looks again."""
-        for user_id in row.user_ids:
-            for connection in self._edge.hub.by_user.get(user_id, ()):
-                if connection.phase is Phase.OPENING and row.chat_id is not None:
-                    left = (row.reason or "left") if row.kind == "chat.left" else None
-                    connection.recheck = (connection.recheck or {}) | {row.chat_id: left}
-
-    def _left(self, row: feed.Row) -> None:
+    async def _part_strangers(self, user_ids: Collection[str]) -> None:
+        """Only who shares a chat sees who is there: end what these users and others see of each other without
+        one. Raises StoreUnavailable.
+        """
         edge = self._edge
-        if row.chat_id is None:
-            return
-        frame = edge.backend.left(row.chat_id, row.reason or "left")
-        for user_id in row.user_ids:
-            edge.broker.typists.heard(row.chat_id, user_id, False)
+        for user_id in user_ids:
+            sockets = edge.hub.by_user.get(user_id, ())
+            watched = {other for c in sockets for other in edge.presence.watched_by(c.id)}
+            watchers = {c.user_id: c for c in map(edge.by_id.get, edge.presence.watchers_of(user_id)) if c}
+            others = (watched | watchers.keys()) - {user_id}
+            if others:
+                for other in others - await edge.backend.sharing(user_id, others):
+                    self._part(user_id, other)
+
+    def _part(self, user_id: str, other: str) -> None:
+        for one, another in permutations((user_id, other)):
+            for connection in self._edge.hub.by_user.get(one, ()):
+                self._edge.presence.part(connection.id, another)
+
+    def _sockets(self, user_ids: Collection[str]) -> list["Connection"]:
+        by_user = self._edge.hub.by_user
+        return [c for user_id in user_ids for c in by_user.get(user_id, ()) if c.phase is Phase.OPEN]
+
+    def _mark_opening(self, chat_id: str, user_ids: Collection[str], left: str | None) -> None:
+        """A socket that is opening may have read its chats before this change: it looks again. ``left`` is
+        why the users are out; None where they are in.
+        """
+        for user_id in user_ids:
+            for connection in self._edge.hub.by_user.get(user_id, ()):
+                if connection.phase is Phase.OPENING and chat_id:
+                    connection.recheck = (connection.recheck or {}) | {chat_id: left}
+
+    def _let_out(self, chat_id: str, user_ids: Collection[str], reason: str) -> None:
+        edge = self._edge
+        edge.hub.flush()  # what was said before is theirs
+        frame = edge.backend.left(chat_id, reason)
+        for user_id in user_ids:
             for connection in list(edge.hub.by_user.get(user_id, ())):
-                was_in = edge.opening.let_out(row.chat_id, connection)
+                was_in = edge.opening.let_out(chat_id, connection)
                 if was_in and connection.phase is not Phase.OPENING:  # else told behind connection.ready
                     connection.write(frame)
 

@@ -8,6 +8,7 @@ to ``cut``, the further of H and what was kept; then what was kept past ``cut``;
 
 import asyncio
 import logging
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -34,6 +35,7 @@ class Opening:
 
     def __init__(self, edge: "Edge") -> None:
         self._edge = edge
+        self._asking: list[tuple[str, set[str]]] = []  # chats whose members are being read; who is out since
         self._turn = asyncio.Semaphore(edge.settings.admission.opening_at_once)
 
     async def open(self, connection: "Connection", init: ConnectionInit) -> None:
@@ -49,6 +51,8 @@ class Opening:
                 chats = await edge.backend.opened(actor, connection.scope)
             if connection.is_closing():
                 return
+            # Who was put out while this was read is out, whatever it says.
+            chats = [chat for chat in chats if not (connection.recheck or {}).get(chat.chat_id)]
             if connection.scope is not None and not chats:
                 raise ChatNotFound()
             await self._go_live(connection, init, chats)
@@ -191,7 +195,7 @@ class Opening:
         async with edge.feed.turn:
             for chat_id, left in chats.items():
                 try:
-                    joined = await edge.backend.joined(chat_id, [connection.user_id])
+                    joined = await self._in(chat_id, [connection.user_id])
                 except AppError:
                     connection.close(CloseCode.GOING_AWAY, "not now; come back")
                     return
@@ -206,12 +210,29 @@ class Opening:
 
         Raises StoreUnavailable where it cannot be told who is.
         """
-        edge = self._edge
-        users = {connection.user_id for connection in connections}
-        joined = await edge.backend.joined(chat_id, users)
+        joined = await self._in(chat_id, {connection.user_id for connection in connections})
         for connection in connections:
             if connection.user_id in joined:
                 self._let_in(chat_id, connection, joined[connection.user_id])
+
+    def forestall(self, chat_id: str, user_ids: Collection[str]) -> None:
+        """These users are out of a chat: whoever is reading just now that they are in reads what was."""
+        for asked, gone in self._asking:
+            if asked == chat_id:
+                gone.update(user_ids)
+
+    async def _in(self, chat_id: str, user_ids: Collection[str]) -> dict[str, Joined]:
+        """Those of the users who are in the chat, and were not put out while this was read."""
+        if not user_ids:
+            return {}
+        gone: set[str] = set()
+        asking = (chat_id, gone)
+        self._asking.append(asking)
+        try:
+            joined = await self._edge.backend.joined(chat_id, user_ids)
+        finally:
+            self._asking = [each for each in self._asking if each is not asking]
+        return {user_id: seat for user_id, seat in joined.items() if user_id not in gone}
 
     def _let_in(self, chat_id: str, connection: "Connection", joined: Joined) -> None:
         if self._may_enter(connection, chat_id):

@@ -53,6 +53,10 @@ class Backend(Protocol):
         """chat.updated for each of the users who are in the chat now."""
         ...
 
+    async def sharing(self, user_id: str, others: Collection[str]) -> set[str]:
+        """Those of the others who are in a chat with the user."""
+        ...
+
     def left(self, chat_id: str, reason: str) -> bytes:
         """chat.left."""
         ...

@@ -5,6 +5,8 @@ What is promised, by kind:
 - ``log`` and ``marks`` (committed events and watermark moves): every local socket of every node sees them
   in order, once, whatever Redis does. Redis brings them in milliseconds; a gap or the sweep brings them
   from PostgreSQL within 2 s where Redis does not.
+- ``left`` (who is put out of a chat, or goes): at once on this node, so that nothing that is said after the
+  removal was answered reaches them; on the others in milliseconds through Redis, else by the feed.
 - ``feed_changed`` (memberships, ended sessions, bans): read from the node feed in PostgreSQL; Redis only
   says when to look, and every node looks each ``sweep_s`` anyway.
 - ``ephemeral``, ``typing``, ``to_users``: at most once; lost with Redis.
@@ -65,6 +67,7 @@ class NodeBroker:
         reader: LogReader,
         sink: NodeSink,
         on_feed: Callable[[], None],
+        on_left: Callable[[str, Collection[str], str], None] = lambda chat_id, user_ids, reason: None,
         on_node: Callable[[Any], None],
         presence_version: Callable[[], int],
         on_up: Callable[[], None],
@@ -76,6 +79,7 @@ class NodeBroker:
         self._settings = settings
         self._reader, self._sink = reader, sink
         self._on_feed, self._on_node, self._on_link_up = on_feed, on_node, on_up
+        self._on_left = on_left
         self._presence_version = presence_version
         self.channels = Channels(settings.redis.prefix)
         self.streams = Streams(
@@ -172,6 +176,11 @@ class NodeBroker:
         """Someone types or has stopped."""
         self.typists.heard(chat_id, user_id, on, hidden)
         self._tell_chat(chat_id, envelope.Typing(self.node_id, user_id, on, sorted(hidden)))
+
+    def left(self, chat_id: str, user_ids: Collection[str], reason: str) -> None:
+        """These users are in the chat no more."""
+        self._on_left(chat_id, user_ids, reason)
+        self._tell_nodes(envelope.Left(self.node_id, chat_id, list(user_ids), reason))
 
     def feed_changed(self) -> None:
         """The node feed has new rows: every node reads it now."""
@@ -296,6 +305,8 @@ class NodeBroker:
         match said:
             case envelope.Poke():
                 self._on_feed()
+            case envelope.Left():
+                self._on_left(said.chat_id, said.user_ids, said.reason)
             case envelope.ToUsers():
                 self._sink.users(said.user_ids, said.frame)
             case _:

@@ -61,6 +61,14 @@ class Poke(_Envelope, tag="p", array_like=True, frozen=True):
     """On the nodes' channel: the node feed has new rows."""
 
 
+class Left(_Envelope, tag="o", array_like=True, frozen=True):
+    """On the nodes' channel: these users are out of a chat, as a row of the node feed says too."""
+
+    chat_id: str
+    user_ids: list[str]
+    reason: str
+
+
 class ToUsers(_Envelope, tag="u", array_like=True, frozen=True):
     """On the nodes' channel: a frame for every socket of these users."""
 
@@ -93,7 +101,7 @@ class PresenceAsk(_Envelope, tag="a", array_like=True, frozen=True):
 
 
 ChatEnvelope = Log | Marks | Typing | Ephemeral
-NodeEnvelope = Beat | Bye | Poke | ToUsers | PresenceDiff | PresenceFull | PresenceAsk
+NodeEnvelope = Beat | Bye | Poke | Left | ToUsers | PresenceDiff | PresenceFull | PresenceAsk
 
 encode = msgspec.msgpack.Encoder().encode
 decode_chat = msgspec.msgpack.Decoder(ChatEnvelope).decode

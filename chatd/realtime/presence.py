@@ -214,6 +214,14 @@ class NodePresence:
             self._discreet.pop(user_id, None)
         return shown
 
+    def watched_by(self, connection_id: str) -> Collection[str]:
+        """The users that a socket watches."""
+        return self._watching.get(connection_id, ())
+
+    def watchers_of(self, user_id: str) -> Collection[str]:
+        """The sockets of this node that watch a user."""
+        return self._watchers.get(user_id, ())
+
     def part(self, connection_id: str, user_id: str) -> None:
         """The socket sees nothing of this user from now on: it is told that the user has gone."""
         shown = self._drop_watcher(user_id, connection_id)

@@ -380,6 +380,8 @@ async def _tell(
     tx: Tx, ctx: Ctx, kind: str, chat_id: ChatId, user_ids: Sequence[UserId], reason: str | None = None
 ) -> None:
     await store.feed(tx, kind, chat_id, user_ids, reason)
+    if kind == "chat.left":
+        tx.after_commit(ctx.broker.left, chat_id, user_ids, reason or "left")
     tx.after_commit(ctx.broker.feed_changed)
 
 

@@ -32,12 +32,16 @@ async def watch(ctx: Ctx, user_ids: list[UserId]) -> list[UserPresence]:
     users = await visible(ctx, user_ids)
     shown = {user.user_id: user.status for user in users}
     ctx.presence.watch(ctx.origin, shown)
-    # Asked after the list stands: of a block that came before that, the node feed has found nothing to end.
-    sights = await relations.sights(ctx.db, ctx.actor.user_id, shown)
+    # Asked after the list stands: of a block, or the end of the last chat that they share, which came before
+    # that, the node feed has found nothing to end.
+    known = await chats.members_shared(ctx.db, ctx.actor.user_id, shown) | {ctx.actor.user_id}
+    users = [user for user in users if user.user_id in known]
+    sights = await relations.sights(ctx.db, ctx.actor.user_id, shown.keys() & known)
     hidden = {user_id for user_id, sight in sights.items() if sight.hidden}
     discreet = [user_id for user_id, sight in sights.items() if sight.last_seen == "nobody"]
-    if hidden or discreet:
-        ctx.presence.watch(ctx.origin, {u: shown[u] for u in shown if u not in hidden}, discreet)
+    if hidden or discreet or not known >= shown.keys():
+        seen = {u: shown[u] for u in shown if u in known and u not in hidden}
+        ctx.presence.watch(ctx.origin, seen, discreet)
     return [_offline(user.user_id) if user.user_id in hidden else user for user in users]
 
 

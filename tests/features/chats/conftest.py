@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -62,6 +62,9 @@ class Broker:
 
     def log(self, chat_id: str, first_seq: int, last_seq: int, frames: Any) -> None:
         self.logged.append((chat_id, first_seq, last_seq, list(frames)))
+
+    def left(self, chat_id: str, user_ids: Collection[str], reason: str) -> None:
+        pass
 
     def feed_changed(self) -> None:
         self.feeds += 1

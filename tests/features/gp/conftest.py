@@ -32,6 +32,9 @@ class Broker:
     def log(self, *args: Any) -> None:
         pass
 
+    def left(self, chat_id: str, user_ids: Collection[str], reason: str) -> None:
+        pass
+
     def feed_changed(self) -> None:
         pass
 
