@@ -143,6 +143,8 @@ class Due(msgspec.Struct, frozen=True):
     seq: int | None
     sender_name: str | None
     text: str | None
+    #: The user's apps say what they have received: they have done so in this chat.
+    acknowledges: bool
 
 
 class Push(msgspec.Struct, frozen=True):

@@ -22,28 +22,33 @@ from chatd.features.devices.webpush import WebPush
 
 #: The messages of so many seconds are looked at by one statement, when there is much to catch up with.
 WINDOW_S = 10.0
-MAX_WINDOWS = 50
 BATCH, MAX_BATCHES = 100, 50
 
 
 async def watch(ctx: Ctx) -> None:
-    """Put pushes into the outbox for messages older than the grace time, up to now."""
-    for _ in range(MAX_WINDOWS):
-        if not await _look(ctx):
-            return
+    """Put pushes into the outbox for messages older than the grace time, up to now.
+
+    After a time in which no node ran, of however long, for those of the last ``push.max_age_s``: who is told
+    of older ones by their phone would be told of what is over.
+    """
+    window_s = WINDOW_S
+    while (found := await _look(ctx, window_s)) is not None:  # at most max_age_s / WINDOW_S times
+        window_s = WINDOW_S if found else 2 * window_s  # a night without nodes is a night without messages
 
 
-async def _look(ctx: Ctx) -> bool:
-    """One window, exactly once; whether there is more."""
+async def _look(ctx: Ctx, window_s: float) -> int | None:
+    """One window, exactly once: how many pushes it made; None where there is nothing more to look at."""
     async with ctx.db.transaction() as tx:
-        since = await store.lock_cursor(tx)
+        push = ctx.settings.push
+        since = await store.lock_cursor(tx, push.grace_s + push.max_age_s)
         if since is None:
-            return False
-        until = await store.move_cursor(tx, since, ctx.settings.push.grace_s, WINDOW_S)
+            return None
+        until = await store.move_cursor(tx, since, push.grace_s, window_s)
+        found = 0
         if until > since:
             await store.plan_by_indexes(tx)
-            await store.enqueue_messages(tx, since, until, ctx.clock.now())
-        return until - since >= timedelta(seconds=WINDOW_S)
+            found = await store.enqueue_messages(tx, since, until, ctx.clock.now())
+        return found if until - since >= timedelta(seconds=window_s) else None
 
 
 async def send(ctx: Ctx) -> None:

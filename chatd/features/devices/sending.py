@@ -48,11 +48,13 @@ async def _may_go(ctx: Ctx, due: Due, services: Mapping[ProviderName, Provider])
     if due.out or not due.push or silent or due.provider not in services or old:
         await store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
         return False
-    if ctx.presence.has_socket(due.user_id):
+    # An app that says what it has received has not said so within the grace time: whatever its socket looks
+    # like, the app behind it is asleep or out of reach. Of others a live socket is all that can be known.
+    if ctx.presence.has_socket(due.user_id) and not due.acknowledges:
         if due.waited:
             await store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
         else:
-            # A socket whose other end is gone looks alive until two heartbeats are missed.
+            # One whose other end is gone looks alive until two heartbeats are missed.
             wait = timedelta(milliseconds=2.5 * ctx.settings.socket.heartbeat_ms)
             await _postpone(ctx, due, wait, waited=True)
         return False

@@ -155,9 +155,16 @@ async def save_settings(
 # ------------------------------------------------------------------------------------------------- outbox
 
 
-async def lock_cursor(db: Queries) -> datetime | None:
-    """Up to where messages have been looked at; None while another looks."""
-    return await db.maybe(datetime, "SELECT at FROM push_cursor WHERE one FOR UPDATE SKIP LOCKED")
+async def lock_cursor(db: Queries, oldest_s: float) -> datetime | None:
+    """Up to where messages have been looked at, but not before ``oldest_s`` ago; None while another looks."""
+    return await db.maybe(
+        datetime,
+        """
+        SELECT greatest(at, clock_timestamp() - make_interval(secs => $1))
+        FROM push_cursor WHERE one FOR UPDATE SKIP LOCKED
+        """,
+        oldest_s,
+    )
 
 
 async def move_cursor(db: Queries, since: datetime, grace_s: float, most_s: float) -> datetime:
@@ -305,7 +312,8 @@ async def due(db: Queries, device_ids: Sequence[str], keys: Sequence[str], now: 
                (u.banned_at IS NOT NULL AND (u.banned_until IS NULL OR u.banned_until > $3))
                    OR e.revoked_at IS NOT NULL OR e.expires_at <= $3,
                coalesce(n.push, true), coalesce(n.preview, true), n.quiet_from, n.quiet_until,
-               o.notification, o.chat_id, c.type, c.title, m.id, m.seq, a.display_name, m.text
+               o.notification, o.chat_id, c.type, c.title, m.id, m.seq, a.display_name, m.text,
+               coalesce(p.last_received_at IS DISTINCT FROM p.last_read_at, false)
         FROM unnest($1::uuid[], $2::text[]) AS i (device_id, collapse_key)
         JOIN push_outbox o ON o.device_id = i.device_id AND o.collapse_key = i.collapse_key
         JOIN push_devices d ON d.id = o.device_id
