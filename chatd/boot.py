@@ -79,6 +79,7 @@ class Node:
             node_id=self.node_id,
             tell=lambda message: self.broker.tell_nodes(message),
             tell_watchers=self._tell_watchers,
+            may_tell=lambda connection_id: self.edge.takes_ephemeral(connection_id),
             link_is_well=lambda: not self.broker.degraded,
             carried_until=lambda: self.broker.carried_until,
             wall=lambda: self.clock.now().timestamp(),
@@ -177,15 +178,16 @@ class Node:
             asyncio.create_task(self.presence.tick_forever(), name="presence"),
             asyncio.create_task(metrics.tick(self.stats), name="metrics"),
         ]
-        self.runner.start()
         if settle_s:
             await self.presence.settle(settle_s)
+        self.runner.start()  # jobs ask who is there, too
         await self.listener.open(host, port)
 
     def _watch_gauges(self) -> None:
         watch = self.stats.watch
         watch("sockets", lambda: len(self.edge.by_id))
         watch("queue_bytes", lambda: self.edge.queue_bytes)
+        watch("slow_sockets", lambda: len(self.edge.slow))
         watch("batch_waiting", lambda: self.groups.waiting)
         watch("redis_up", lambda: 0 if self.broker.degraded else 1)
         watch("degraded", lambda: 1 if self.broker.degraded else 0)

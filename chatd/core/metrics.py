@@ -70,7 +70,7 @@ _COUNTED: Final = {
     "acks": "Sends that were acked, repeats included.",
     "duplicates": "Acks that said duplicate.",
     "deliveries": "Durable events written to a socket, counted per socket.",
-    "ephemeral_drops": "Typing and presence frames that a slow consumer was spared.",
+    "ephemeral_drops": "Typing and presence frames withheld from slow consumers (told the newest later).",
     "slow_closes": "Sockets closed with 4508.",
     "holds": "Times a socket was not read for a while because a send of it was refused (overload).",
     "gaps": "Jumps in a chat's seq seen by a node: something was lost on the way.",
@@ -84,6 +84,7 @@ _ERRORS: Final = _counter("errors", "Errors answered, by edge (rest, socket) and
 Reading = Literal[
     "sockets",
     "queue_bytes",
+    "slow_sockets",
     "batch_waiting",
     "redis_up",
     "degraded",
@@ -96,7 +97,8 @@ _Mode = Literal["livesum", "livemin", "livemax"]
 # Over workers: counts add up; a flag tells the worst of them.
 _READINGS: Final[dict[str, tuple[str, _Mode]]] = {
     "sockets": ("Sockets open now.", "livesum"),
-    "queue_bytes": ("Bytes in the sockets' write buffers.", "livesum"),
+    "queue_bytes": ("Bytes in the write buffers of slow sockets.", "livesum"),
+    "slow_sockets": ("Sockets whose buffers are past the first mark.", "livesum"),
     "batch_waiting": ("Entries that wait for a round of group commit.", "livesum"),
     "redis_up": ("1 while every worker's bus is alive, its canary included.", "livemin"),
     "degraded": ("1 while some worker works without Redis.", "livemax"),

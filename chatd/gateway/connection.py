@@ -3,45 +3,22 @@ a read, no task, queue or lock a socket. Work that must wait runs as a task that
 """
 
 import asyncio
-import logging
-import time
 from typing import TYPE_CHECKING, Any
 
 from websockets.exceptions import ProtocolError
-from websockets.frames import Close, Frame, Opcode, apply_mask  # type: ignore[attr-defined]  # in C if built
+from websockets.frames import Frame, Opcode, apply_mask  # type: ignore[attr-defined]  # in C if built
 from websockets.http11 import Request
-from websockets.protocol import SERVER, Protocol, State
-from websockets.server import ServerProtocol
+from websockets.protocol import State
 
 from chatd.core.context import Ctx
+from chatd.gateway import protocols
 from chatd.gateway.session import Phase, Rates
 from chatd.wire.frames import CloseCode, ErrorFrame
 
 if TYPE_CHECKING:
     from chatd.gateway.edge import Edge
 
-log = logging.getLogger("chatd.gateway.connection")
-_quiet = logging.getLogger("chatd.gateway.websockets")
-_quiet.setLevel(logging.ERROR)
-
 _TEXT, _BINARY, _CONT, _CLOSE = Opcode.TEXT, Opcode.BINARY, Opcode.CONT, Opcode.CLOSE
-
-
-_CODES = {1002: CloseCode.BROKEN, 1007: CloseCode.BROKEN, 1009: CloseCode.TOO_LARGE}
-
-
-class _ServerProtocol(ServerProtocol):
-    """The library's protocol, but failures close with the codes of protocol.md."""
-
-    def fail(self, code: int, reason: str = "") -> None:
-        super().fail(_CODES.get(int(code), code), reason[:100])
-
-
-class _OpenProtocol(Protocol):
-    """The same, for a socket whose upgrade was answered without it."""
-
-    def fail(self, code: int, reason: str = "") -> None:
-        super().fail(_CODES.get(int(code), code), reason[:100])
 
 
 class Connection(asyncio.Protocol):
@@ -64,6 +41,7 @@ class Connection(asyncio.Protocol):
         "id",
         "inflight",
         "joining",
+        "kept",
         "line",
         "missed",
         "paused_reading",
@@ -103,6 +81,7 @@ class Connection(asyncio.Protocol):
         self.joining: dict[str, asyncio.Task[None]] = {}
         self.line: asyncio.Task[None] | None = None  # the last command that is worked on in order
         self.inflight = 0
+        self.kept = 0  # bytes that rooms keep for it until it is live in them
         self.backlog: list[bytes] | None = None
         self.fragments: list[bytes] | None = None
         self.beat = -1  # its place among the heartbeats
@@ -131,20 +110,11 @@ class Connection(asyncio.Protocol):
         )
         most = self.edge.dispatch.MAX_INIT_BYTES
         if self.answered is not None:
-            self.ws = _OpenProtocol(SERVER, state=State.OPEN, max_size=most, logger=_quiet)
+            self.ws = protocols.opened(most)
         else:
-            self.ws = self._undecided(most)
+            self.ws = protocols.undecided(most, self.edge.extensions)
         self.timer = asyncio.get_running_loop().call_later(socket.init_timeout_s, self._late)
         self.edge.connections.add(self)
-
-    def _undecided(self, most: int) -> ServerProtocol:
-        return _ServerProtocol(
-            extensions=self.edge.extensions,
-            subprotocols=self.edge.subprotocols,
-            select_subprotocol=_echo_known,
-            max_size=most,
-            logger=_quiet,
-        )
 
     def data_received(self, data: bytes) -> None:
         """One read: answer what can be answered, as long as this socket may be read."""
@@ -226,13 +196,16 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The buffer is past the mark: this socket is a slow consumer for now."""
         self.slow = True
+        self.edge.slow.add(self)
         # Not at once: the hub may be iterating over the room that this write came from.
         asyncio.get_running_loop().call_soon(self.edge.hub.slowed, self)
 
     def resume_writing(self) -> None:
         """The buffer has drained."""
         self.slow = False
-        asyncio.get_running_loop().call_soon(self.edge.hub.recovered, self)
+        self.edge.slow.discard(self)
+        # Before who waits for ``drained`` writes: what was withheld is older than that.
+        asyncio.get_running_loop().call_soon(self.edge.reads_on, self)
         if self.drained is not None and not self.drained.done():
             self.drained.set_result(None)
 
@@ -243,14 +216,25 @@ class Connection(asyncio.Protocol):
     @property
     def buffered(self) -> int:
         """Bytes that the client has not taken yet."""
-        return 0 if self.transport is None else int(self.transport.get_write_buffer_size())
+        return int(self.transport.get_write_buffer_size())
 
     # --------------------------------------------------------------- writing
 
     def write(self, frames: bytes) -> None:
-        """Finished frames, now; nothing once the close frame is out."""
+        """Finished frames, now; nothing once the close frame is out.
+
+        Every road to this socket but the hub's fast one, which a slow socket is not on, comes through here:
+        one that was slow already, and has the second mark before it now, is closed by this call.
+        """
         if self.ws.state is State.OPEN:
+            slow = self.slow  # as it was: an idle reader may get one frame of any size
             self.transport.write(frames)
+            if slow:
+                self._bound()
+
+    def _bound(self) -> None:
+        if self.buffered > self.edge.settings.socket.close_mark_bytes:
+            self.edge.too_slow(self)
 
     def close(self, code: int, reason: str = "") -> None:
         """End the socket with a code, and soon by force where the client does not answer."""
@@ -263,8 +247,10 @@ class Connection(asyncio.Protocol):
         self.edge.stats.closes[code] += 1
         self.edge.leave_all(self)
         self.held = False
-        self.resume_reading()  # the client's answer to the close frame must be read
-        self.ws.fail(code, reason) if self.slow else self.ws.send_close(code, reason)
+        # The client's answer to the close frame must be read; and what it still says, too: data that nobody
+        # has read when a socket ends resets it, and the close frame is lost with all that was on its way.
+        self.resume_reading()
+        self.ws.send_close(code, reason)
         self._send_pending()
         if self.timer is not None:
             self.timer.cancel()
@@ -290,6 +276,14 @@ class Connection(asyncio.Protocol):
                 self.transport.write(chunk)
             else:
                 self.transport.close()
+        if self.slow:
+            self._bound()  # those were pongs, to one who asks and does not read
+
+    def in_time(self) -> None:
+        """Its connection.init was heard, and answered in time."""
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
 
     def _late(self) -> None:
         self.timer = None
@@ -398,19 +392,3 @@ class Connection(asyncio.Protocol):
     def answer(self, error: ErrorFrame) -> None:
         """One command failed."""
         self.write(self.edge.encode(error))
-
-    @property
-    def close_code(self) -> int | None:
-        """What the client closed with, where it did."""
-        received: Close | None = self.ws.close_rcvd
-        return None if received is None else received.code
-
-
-def _echo_known(protocol: ServerProtocol, subprotocols: Any) -> Any:
-    """``chatd.v1`` is echoed if offered; a client that offers others or none is served all the same."""
-    return "chatd.v1" if "chatd.v1" in subprotocols else None
-
-
-def now() -> float:
-    """Monotonic seconds for rates and latencies."""
-    return time.monotonic()

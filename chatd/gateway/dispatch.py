@@ -23,8 +23,7 @@ from chatd.core.errors import (
 )
 from chatd.core.metrics import ACK_LATENCY, Sampled
 from chatd.core.pending import Pending
-from chatd.gateway.connection import now
-from chatd.gateway.session import Phase
+from chatd.gateway.session import Phase, now
 from chatd.wire import codec
 from chatd.wire.frames import (
     Ack,
@@ -51,7 +50,7 @@ class Dispatch:
     """The command table of a node."""
 
     MAX_INIT_BYTES = 262_144  # ``since`` of a user with thousands of chats
-    SLOW_REPLY_S = 30.0  # how long a reply waits for a reader that does not read
+    SLOW_REPLY_S = 30.0  # how long a command waits for a reader that does not read
 
     def __init__(self, edge: "Edge", commands: Sequence[Declaration]) -> None:
         self._edge = edge
@@ -166,8 +165,10 @@ class Dispatch:
             if before is not None and not before.done():
                 # In the order in which they were said: a reaction given and taken back must end taken back.
                 await asyncio.wait([before])
-            value = await declaration.handler(connection.ctx, command)
+            # Who does not read is not worked for. And nothing waits between the work and its answer: a change
+            # that is told meanwhile would be overtaken by what was true before it.
             await connection.until_drained(self.SLOW_REPLY_S)
+            value = await declaration.handler(connection.ctx, command)
             if declaration.reply is not None:
                 connection.write(declaration.reply(value, UNSET if command.id is None else command.id))
             elif command.id is not None:

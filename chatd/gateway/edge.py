@@ -55,8 +55,9 @@ class Edge:
         self._empty = asyncio.Event()
         self.draining = False
         self.by_id: dict[str, Connection] = {}
+        #: Sockets past the first mark, in whatever phase.
+        self.slow: set[Connection] = set()
         self.proxies = Proxies(settings.server.trusted_proxies)
-        self.subprotocols: Any = ["chatd.v1"]
         self.extensions: Any = (
             [ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)]
             if settings.socket.compression
@@ -115,6 +116,7 @@ class Edge:
     def lost(self, connection: Connection) -> None:
         """The socket is gone."""
         self.connections.discard(connection)
+        self.slow.discard(connection)
         if not self.connections:
             self._empty.set()
         self.heart.drop(connection)
@@ -138,11 +140,24 @@ class Edge:
         for connection in list(self.hub.by_user.get(user_id, ())):
             connection.close(code, reason)
 
+    def takes_ephemeral(self, connection_id: str) -> bool:
+        """Whether this socket is to be told of presence now; a slow one is spared it until it reads on."""
+        connection = self.by_id.get(connection_id)
+        if connection is None or not connection.slow:
+            return True
+        self.stats.ephemeral_drops += 1
+        return False
+
+    def reads_on(self, connection: Connection) -> None:
+        """Its buffer has drained: back on the fast path, and told what it was spared, newest values only."""
+        if not connection.slow:
+            self.hub.recovered(connection)
+            self.presence.reads_on(connection.id)
+
     @property
     def queue_bytes(self) -> int:
         """Bytes in the write buffers of slow sockets; the others hold less than the mark."""
-        slow = {connection for room in self.hub.rooms.values() for connection in room.slow}
-        return sum(connection.buffered for connection in slow)
+        return sum(connection.buffered for connection in self.slow)
 
     def announce_drain(self, within_s: float) -> None:
         """Tell every socket to go (``system.drain``) and read nothing more from it, so that what is at work

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 
 from chatd.core.context import Addressed
 from chatd.core.metrics import DELIVERY_LATENCY, Stats
+from chatd.gateway.withheld import Withheld
 from chatd.wire import codec
 
 if TYPE_CHECKING:
     from chatd.gateway.connection import Connection
 
 Write = Callable[[bytes], None]
-#: A frame for the next flush: (bytes, not for these users, only for these users, may be dropped).
-_Out = tuple[bytes, frozenset[str], frozenset[str] | None, bool]
+#: A frame for the next flush: (bytes, not for these users, only for these users, and where a slow socket is
+#: spared it, whom it is about: "" for one that is then lost for good).
+_Out = tuple[bytes, frozenset[str], frozenset[str] | None, str | None]
 _NOBODY: frozenset[str] = frozenset()
 
 
@@ -77,6 +79,7 @@ class Hub:
     ) -> None:
         self._stats, self._close_mark = stats, close_mark
         self._typing_frame, self._too_slow = typing_frame, too_slow
+        self.withheld = Withheld()
         self.rooms: dict[str, Room] = {}
         self.by_user: dict[str, set[Connection]] = {}
         self._dirty: list[Room] = []
@@ -106,7 +109,8 @@ class Hub:
         waiting.cut = cut
         kept = [f for first, frames in waiting.log for f in frames[max(0, cut + 1 - first) :]]
         kept += [m.frame for m in waiting.marks if m.is_for(connection.user_id)]
-        waiting.log, waiting.marks, waiting.size = [], [], 0
+        waiting.log, waiting.marks = [], []
+        connection.kept -= waiting.size
         if kept:
             self._stats.deliveries += len(kept)
             connection.write(b"".join(kept))
@@ -122,12 +126,17 @@ class Hub:
         room.live.pop(connection, None)
         room.deflated.pop(connection, None)
         room.slow.discard(connection)
-        room.waiting.pop(connection, None)
+        waiting = room.waiting.pop(connection, None)
+        if waiting is not None and waiting.cut is None:
+            connection.kept -= waiting.size
+        self.withheld.forget(connection, chat_id)
         if room.empty:
             del self.rooms[chat_id]
         return True
 
     def _promote(self, room: Room, connection: "Connection") -> None:
+        if connection.is_closing():
+            return  # the write that brought it here was one too many: it is out of every room
         room.waiting.pop(connection, None)
         if connection.slow:
             room.slow.add(connection)
@@ -148,15 +157,16 @@ class Hub:
                 room.slow.add(connection)
 
     def recovered(self, connection: "Connection") -> None:
-        """Its buffer has drained: back on the fast path."""
-        if connection.slow:
-            return
+        """Its buffer has drained: back on the fast path, and told what it was spared."""
         for chat_id in connection.rooms:
             room = self.rooms.get(chat_id)
             if room is not None and connection in room.slow:
                 # What is in ``out`` was put there for slow and live alike: it goes with the next flush.
                 room.slow.discard(connection)
                 self._promote(room, connection)
+        owed = self.withheld.take(connection)
+        if owed:
+            connection.write(b"".join(owed))
 
     # ------------------------------------------------------------------ sink
 
@@ -167,7 +177,7 @@ class Hub:
             return
         out = self._out(room)
         for frame in frames:
-            out.append((frame, _NOBODY, None, False))
+            out.append((frame, _NOBODY, None, None))
         if room.waiting:
             caught_up = self._keep(room, first_seq, frames)
             if caught_up:
@@ -183,9 +193,7 @@ class Hub:
         for connection, waiting in list(room.waiting.items()):
             if waiting.cut is None:
                 waiting.log.append((first_seq, frames))
-                waiting.size += size
-                if waiting.size > self._close_mark:
-                    self._too_slow(connection)
+                self._keep_bounded(connection, waiting, size)
             else:
                 fresh = frames[max(0, waiting.cut + 1 - first_seq) :]
                 if fresh:
@@ -195,39 +203,46 @@ class Hub:
                     caught_up.append(connection)
         return caught_up
 
+    def _keep_bounded(self, connection: "Connection", waiting: Waiting, size: int) -> None:
+        """Count what is kept for a socket, over all its rooms."""
+        waiting.size += size
+        connection.kept += size
+        if connection.kept > self._close_mark:
+            self._too_slow(connection)
+
     def marks(self, chat_id: str, frames: Sequence[Addressed]) -> None:
         """Watermark frames, to everybody or to some users of the chat."""
         room = self.rooms.get(chat_id)
         if room is None:
             return
-        for connection, waiting in room.waiting.items():
+        for connection, waiting in list(room.waiting.items()):
+            own = [mark for mark in frames if mark.is_for(connection.user_id)]
             if waiting.cut is None:
-                waiting.marks.extend(frames)
-            else:
-                for mark in frames:
-                    if mark.is_for(connection.user_id):
-                        connection.write(mark.frame)
+                waiting.marks += own
+                self._keep_bounded(connection, waiting, sum(len(mark.frame) for mark in own))
+            elif own:
+                connection.write(b"".join([mark.frame for mark in own]))
         out = self._out(room)
         for mark in frames:
-            out.append((mark.frame, mark.but, mark.only, False))
+            out.append((mark.frame, mark.but, mark.only, None))
 
     def ephemeral(self, chat_id: str, frame: bytes, but: str) -> None:
         """To the chat's sockets, not to user ``but``'s; the first thing a slow socket loses."""
         room = self.rooms.get(chat_id)
         if room is not None:
-            self._out(room).append((frame, frozenset((but,)) if but else _NOBODY, None, True))
+            self._out(room).append((frame, frozenset((but,)) if but else _NOBODY, None, ""))
 
     def typing(self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str]) -> None:
         """Someone types or has stopped: to the chat's other sockets, but to none of a user in ``hidden``."""
         room = self.rooms.get(chat_id)
         if room is not None:
             frame = self._typing_frame(chat_id, user_id, on)
-            self._out(room).append((frame, hidden | {user_id}, None, True))
+            self._out(room).append((frame, hidden | {user_id}, None, user_id))
 
     def users(self, user_ids: Collection[str], frame: bytes) -> None:
         """To every socket of these users."""
         for user_id in user_ids:
-            for connection in self.by_user.get(user_id, ()):
+            for connection in list(self.by_user.get(user_id, ())):  # one that is too slow goes
                 connection.write(frame)
 
     # ----------------------------------------------------------------- flush
@@ -270,7 +285,7 @@ class Hub:
                 write(packed)
             self._stats.deliveries += len(out) * len(room.deflated)
         if room.slow:
-            durable = [item[0] for item in out if not item[3]]
+            durable = [item[0] for item in out if item[3] is None]
             self._flush_slow(room, b"".join(durable), len(out), len(durable))
 
     def _flush_slow(self, room: Room, durable: bytes, count: int, kept: int) -> None:
@@ -279,8 +294,6 @@ class Hub:
             if durable:
                 connection.write(durable)
                 self._stats.deliveries += kept
-                if connection.buffered > self._close_mark:
-                    self._too_slow(connection)
 
     def _flush_selectively(self, room: Room, out: list[_Out]) -> None:
         """Some frames are not for all: sockets that get the same get the same bytes."""
@@ -289,33 +302,26 @@ class Hub:
         )
         general = b"".join([item[0] for item in out if item[2] is None])
         packed = codec.deflated(general) if room.deflated and general else b""
-        durable = b"".join([item[0] for item in out if item[2] is None and not item[3]])
         for connection in list(room.everybody()):
-            if connection.user_id in named:
-                data, is_packed = self._selection(connection, out), False
-            elif connection.slow:
-                data, is_packed = durable, False
-            else:
-                data, is_packed = (packed, True) if connection.deflates else (general, False)
-            if not data:
-                continue
-            if is_packed:
-                connection.transport.write(data)
-            else:
-                connection.write(data)
-            if connection.slow and connection.buffered > self._close_mark:
-                self._too_slow(connection)
-        durable_count = sum(1 for item in out if item[2] is None and not item[3])
+            if connection.user_id in named or connection.slow:
+                data = self._selection(room, connection, out)
+                if data:
+                    connection.write(data)
+            elif general:
+                connection.transport.write(packed if connection.deflates else general)
+        durable_count = sum(1 for item in out if item[2] is None and item[3] is None)
         self._stats.deliveries += durable_count * (len(room.live) + len(room.deflated))
 
-    def _selection(self, connection: "Connection", out: list[_Out]) -> bytes:
+    def _selection(self, room: Room, connection: "Connection", out: list[_Out]) -> bytes:
         user = connection.user_id
         picked = []
-        for frame, but, only, ephemeral in out:
+        for frame, but, only, about in out:
             if user in but or (only is not None and user not in only):
                 continue
-            if ephemeral and connection.slow:
+            if about is not None and connection.slow:
                 self._stats.ephemeral_drops += 1
+                if about:
+                    self.withheld.keep(connection, room.chat_id, about, frame)
                 continue
             picked.append(frame)
         return b"".join(picked)

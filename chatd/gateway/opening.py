@@ -98,18 +98,18 @@ class Opening:
         frames = await edge.backend.replay(connection.user_id, wants) if wants else []
         if connection.is_closing():
             return
+        # It has been heard and let in. From here on its own pace counts, a portion at a time: a slow network
+        # must not be cut off at the same place of the same replay again and again.
+        connection.in_time()
         connection.write(self._ready(connection, init, chats))
         await self._write_paced(connection, frames)
-        if connection.is_closing():
-            return  # while it was slow to read its replay
         if asked:
             connection.write(codec.frame(SyncComplete()))
         for chat_id, cut in cuts.items():
             self._live(connection, chat_id, cut)
+        if connection.is_closing():
+            return  # while it was slow to read its replay, or what was kept for it was too much
         connection.phase = Phase.OPEN
-        if connection.timer is not None:
-            connection.timer.cancel()
-            connection.timer = None
         edge.stats.sockets_opened += 1
         edge.heart.add(connection)
         if connection.ctx is not None:

@@ -3,6 +3,7 @@
 init -> opening -> open -> closing. protocol.md, sections 3 and 7.
 """
 
+import time
 from enum import IntEnum
 
 from chatd.core.settings import Limits
@@ -54,3 +55,8 @@ class Rates:
             self._flood_since = now
         self._flood_last = now
         return now - self._flood_since >= limits.flood_close_s
+
+
+def now() -> float:
+    """Monotonic seconds for rates and latencies."""
+    return time.monotonic()

@@ -48,7 +48,8 @@ class NodePresence:
     """Presence as one node knows it.
 
     Sockets watch users; ``tell_watchers(connection_ids, user_id, status, since, shown)`` is called when what
-    is seen of one has changed; these sockets are told since when only where ``shown``.
+    is seen of one has changed; these sockets are told since when only where ``shown``. Of a socket that
+    ``may_tell`` says no of, it is remembered that it is owed a change, until it ``reads_on``.
     """
 
     TOGETHER_S = 0.05  # so long a question to everybody waits for more of its kind
@@ -63,13 +64,14 @@ class NodePresence:
         tell: Callable[[envelope.NodeEnvelope], None],
         tell_watchers: Callable[[Iterable[str], str, str, float | None, bool], None],
         link_is_well: Callable[[], bool],
+        may_tell: Callable[[str], bool] = lambda connection_id: True,
         carried_until: Callable[[], float] = lambda: math.inf,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._settings, self._node_id = settings, node_id
         self._tell, self._tell_watchers, self._link_is_well = tell, tell_watchers, link_is_well
-        self._carried_until = carried_until
+        self._may_tell, self._carried_until = may_tell, carried_until
         self._monotonic, self._wall = monotonic, wall
         self._devices: dict[str, dict[str, str]] = {}
         self._ghosts: dict[str, tuple[str, float]] = {}  # connection -> (user, until), by time
@@ -80,6 +82,7 @@ class NodePresence:
         self._left_at: dict[str, float] = {}  # when users were last seen to leave, bounded
         self._watchers: dict[str, dict[str, str]] = {}  # user -> connection -> the status it was shown
         self._watching: dict[str, list[str]] = {}  # connection -> users
+        self._owed: dict[str, set[str]] = {}  # connection -> users of whom it was not told what it should
         self._discreet: dict[str, set[str]] = {}  # user -> connections not to be told since when
         self._telling = False
         self._told = asyncio.Event()
@@ -192,7 +195,7 @@ class NodePresence:
         ``discreet`` it is not told since when.
         """
         self.unwatch(connection_id)
-        for user_id in discreet:
+        for user_id in seen.keys() & set(discreet):
             self._discreet.setdefault(user_id, set()).add(connection_id)
         if seen:
             self._watching[connection_id] = list(seen)
@@ -201,6 +204,7 @@ class NodePresence:
 
     def unwatch(self, connection_id: str) -> None:
         """The socket watches nobody any more."""
+        self._owed.pop(connection_id, None)
         for user_id in self._watching.pop(connection_id, ()):
             self._drop_watcher(user_id, connection_id)
 
@@ -225,8 +229,17 @@ class NodePresence:
     def part(self, connection_id: str, user_id: str) -> None:
         """The socket sees nothing of this user from now on: it is told that the user has gone."""
         shown = self._drop_watcher(user_id, connection_id)
-        if shown not in (None, OFFLINE):
+        if shown not in (None, OFFLINE) and self._readers([connection_id], user_id):
             self._tell_watchers([connection_id], user_id, OFFLINE, None, False)
+
+    def reads_on(self, connection_id: str) -> None:
+        """The socket may be told again: what it is owed, as it is now."""
+        for user_id in self._owed.pop(connection_id, ()):
+            watchers = self._watchers.get(user_id, {})
+            if connection_id not in watchers:  # it was parted from this user meanwhile
+                self._tell_watchers([connection_id], user_id, OFFLINE, None, False)
+            elif watchers[connection_id] != self.status_of(user_id):
+                self._show([connection_id], user_id)
 
     def keep_last_seen(self, user_id: str) -> None:
         """Nobody who watches this user is told since when any more."""
@@ -240,14 +253,29 @@ class NodePresence:
                 continue
             status = self.status_of(user_id)
             changed = [connection for connection, shown in watchers.items() if shown != status]
-            if changed:
-                watchers.update(dict.fromkeys(changed, status))
-                discreet = self._discreet.get(user_id, set())
-                since = self.since(user_id)
-                for shown in (True, False):
-                    ids = [connection for connection in changed if (connection not in discreet) is shown]
-                    if ids:
-                        self._tell_watchers(ids, user_id, status, since, shown)
+            readers = self._readers(changed, user_id)
+            if readers:
+                self._show(readers, user_id)
+
+    def _readers(self, connection_ids: list[str], user_id: str) -> list[str]:
+        """Those that may be told; the others are owed it."""
+        readers = []
+        for connection_id in connection_ids:
+            if self._may_tell(connection_id):
+                readers.append(connection_id)
+            else:
+                self._owed.setdefault(connection_id, set()).add(user_id)
+        return readers
+
+    def _show(self, connection_ids: list[str], user_id: str) -> None:
+        """Tell these watchers of a user what is."""
+        status, since = self.status_of(user_id), self.since(user_id)
+        self._watchers[user_id].update(dict.fromkeys(connection_ids, status))
+        discreet = self._discreet.get(user_id, set())
+        for shown in (True, False):
+            ids = [connection for connection in connection_ids if (connection not in discreet) is shown]
+            if ids:
+                self._tell_watchers(ids, user_id, status, since, shown)
 
     # ---------------------------------------------------------- other nodes
 

@@ -39,10 +39,12 @@ async def watch(ctx: Ctx, user_ids: list[UserId]) -> list[UserPresence]:
     sights = await relations.sights(ctx.db, ctx.actor.user_id, shown.keys() & known)
     hidden = {user_id for user_id, sight in sights.items() if sight.hidden}
     discreet = [user_id for user_id, sight in sights.items() if sight.last_seen == "nobody"]
+    # As it is by now: a change that came while we asked has been told, and this goes out behind it.
+    users = [_presence(ctx, sights[user.user_id], user.last_active_at) for user in users]
     if hidden or discreet or not known >= shown.keys():
-        seen = {u: shown[u] for u in shown if u in known and u not in hidden}
+        seen = {user.user_id: user.status for user in users if user.user_id not in hidden}
         ctx.presence.watch(ctx.origin, seen, discreet)
-    return [_offline(user.user_id) if user.user_id in hidden else user for user in users]
+    return users
 
 
 def _presence(ctx: Ctx, sight: Sight, stored: datetime | None) -> UserPresence:
