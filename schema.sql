@@ -133,7 +133,10 @@ CREATE TABLE chat_messages (
     PRIMARY KEY (chat_id, seq)
 );
 CREATE UNIQUE INDEX chat_messages_id ON chat_messages (id);
-CREATE UNIQUE INDEX chat_messages_client_id ON chat_messages (chat_id, sender_id, client_message_id);
+-- The chat in another dress, so that no planner takes the primary key in its place: on a table that looks small
+-- both cost the same, but the key's prefix is the whole chat. Who asks says uuid_send(chat_id).
+CREATE UNIQUE INDEX chat_messages_client_id
+    ON chat_messages (uuid_send(chat_id), sender_id, client_message_id);
 CREATE INDEX chat_messages_pinned ON chat_messages (chat_id, pinned_at) WHERE pinned_at IS NOT NULL;
 
 CREATE TABLE chat_events (                              -- what happened to messages, in the same seq
@@ -189,17 +192,18 @@ CREATE FUNCTION append_messages(
     p_status text[] DEFAULT NULL, p_reason text[] DEFAULT NULL, p_scan boolean DEFAULT false
 ) RETURNS TABLE (ord bigint, outcome text, message_id uuid, message_seq bigint, message_sent_at timestamptz)
 LANGUAGE plpgsql
--- The plan is made once a connection, perhaps on empty tables: only index look-ups stay right as they grow.
+-- The plan is made once a connection, perhaps on tables with a row or two, where to read all of them looks best.
+-- So nothing is left to choose: whatever is looked up is looked up alone (LATERAL … OFFSET 0, or "= ANY", by
+-- which a planner can neither sort nor hash), and one index alone will do. And nothing else is joined: sends
+-- of a batch are told apart by windows, so that a batch costs what its messages cost.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-SET plan_cache_mode = auto
+SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     directs uuid[];     -- the direct chats among them
     closed bigint[];    -- the places of sends that the other side of a direct chat does not want
+    this_time timestamptz;
 BEGIN
-    -- To plan anew for the sizes of the arrays costs as much as to store one message: worth it for many only.
-    PERFORM set_config('plan_cache_mode', CASE WHEN cardinality(p_chat) < 10 THEN 'force_generic_plan'
-                                               ELSE 'auto' END, true);
     -- Locks in id order, so that two batches cannot wait for each other. The statements after this one
     -- take their snapshots after the locks, so they see whatever the last holders committed.
     SELECT array_agg(l.id) FILTER (WHERE l.type = 'direct') INTO directs
@@ -207,24 +211,27 @@ BEGIN
     IF directs IS NOT NULL THEN
         SELECT array_agg(i.ord) INTO closed
         FROM unnest(p_chat, p_sender) WITH ORDINALITY AS i (chat_id, sender_id, ord)
-        JOIN chat_chats c ON c.id = i.chat_id AND c.type = 'direct'
+        JOIN LATERAL (
+            SELECT h.direct_low, h.direct_high, h.member_count, h.message_count FROM chat_chats h
+            WHERE h.id = i.chat_id AND h.type = 'direct' OFFSET 0
+        ) c ON true
         WHERE EXISTS (SELECT 1 FROM user_blocks b
                       WHERE b.blocker_id IN (c.direct_low, c.direct_high)
                         AND b.blocked_id IN (c.direct_low, c.direct_high))
            OR EXISTS (SELECT 1 FROM user_privacy y
                       WHERE y.user_id = CASE i.sender_id WHEN c.direct_low THEN c.direct_high
                                                          ELSE c.direct_low END
-                        AND y.messages_from = 'nobody')
+                        AND y.messages_from = 'nobody' OFFSET 0)
            -- The other side has not let the chat in yet: a request says a few words, no more.
            OR (c.member_count < 2 AND c.message_count >= 5);
     END IF;
+    this_time := clock_timestamp();
     RETURN QUERY
-    WITH input AS (
-        SELECT i.*
-        FROM unnest(p_chat, p_sender, p_client_id, p_fingerprint, p_id, p_content, p_reply_to)
-             WITH ORDINALITY AS i (chat_id, sender_id, client_id, fingerprint, id, content, reply_to, ord)
-    ), judged AS (
-        SELECT i.*, m.id AS old_id, m.seq AS old_seq, m.sent_at AS old_sent_at,
+    WITH judged AS (
+        SELECT i.*, c.head_seq, m.id AS old_id, m.seq AS old_seq, m.sent_at AS old_sent_at,
+               -- A microsecond for each, after all that was said before: no two messages of a chat share a
+               -- time, so that paging by times leaves none out.
+               greatest(c.last_event_at + interval '1 microsecond', this_time) AS first_at,
                CASE
                    WHEN p.user_id IS NULL THEN 'chat_not_found'
                    WHEN m.id IS NOT NULL AND m.fingerprint <> i.fingerprint THEN 'conflict'
@@ -232,63 +239,72 @@ BEGIN
                    WHEN c.read_only THEN 'read_only'
                    WHEN p.muted_until > clock_timestamp() THEN 'muted'
                    WHEN i.ord = ANY (closed) THEN 'blocked'
-                   WHEN p_status[i.ord] IN ('refused', 'silenced') THEN p_status[i.ord]
+                   WHEN i.status IN ('refused', 'silenced') THEN i.status
                    WHEN i.reply_to IS NOT NULL AND NOT EXISTS (
-                       SELECT 1 FROM chat_messages r WHERE r.id = i.reply_to AND r.chat_id = i.chat_id
+                       -- "IS TRUE" keeps the chat's index out: by the message's it is one row.
+                       SELECT 1 FROM chat_messages r
+                       WHERE r.id = i.reply_to AND (r.chat_id = i.chat_id) IS TRUE OFFSET 0
                    ) THEN 'reply_not_found'
                    ELSE 'sent'
                END AS verdict
-        FROM input i
-        LEFT JOIN chat_chats c ON c.id = i.chat_id
-        LEFT JOIN chat_participants p ON p.chat_id = i.chat_id AND p.user_id = i.sender_id
-        LEFT JOIN chat_messages m ON m.chat_id = i.chat_id AND m.sender_id = i.sender_id
-                                 AND m.client_message_id = i.client_id
-    ), first AS (   -- the same client id twice in one batch: the first is sent, the second repeats it
-        SELECT DISTINCT ON (j.chat_id, j.sender_id, j.client_id) j.*
-        FROM judged j WHERE j.verdict = 'sent'
-        ORDER BY j.chat_id, j.sender_id, j.client_id, j.ord
+        FROM unnest(p_chat, p_sender, p_client_id, p_fingerprint, p_id, p_content, p_reply_to, p_status)
+             WITH ORDINALITY AS i (chat_id, sender_id, client_id, fingerprint, id, content, reply_to, status, ord)
+        LEFT JOIN LATERAL (
+            SELECT h.head_seq, h.last_event_at, h.read_only FROM chat_chats h WHERE h.id = i.chat_id OFFSET 0
+        ) c ON true
+        LEFT JOIN LATERAL (
+            SELECT s.user_id, s.muted_until FROM chat_participants s
+            WHERE s.chat_id = i.chat_id AND s.user_id = i.sender_id OFFSET 0
+        ) p ON true
+        LEFT JOIN LATERAL (
+            SELECT o.id, o.seq, o.sent_at, o.fingerprint FROM chat_messages o
+            WHERE uuid_send(o.chat_id) = uuid_send(i.chat_id) AND o.sender_id = i.sender_id
+              AND o.client_message_id = i.client_id OFFSET 0
+        ) m ON true
+    ), told AS (    -- the same client id twice in one batch: the first is sent, the second repeats it
+        SELECT j.*, first_value(j.ord) OVER same AS first_ord, first_value(j.id) OVER same AS first_id,
+               first_value(j.fingerprint) OVER same AS first_fingerprint
+        FROM judged j
+        WINDOW same AS (PARTITION BY j.chat_id, j.sender_id, j.client_id, j.verdict = 'sent' ORDER BY j.ord)
+    ), placed AS (  -- how many of the chat's new messages there are up to each; a repeat has its first's place
+        SELECT t.*, count(*) FILTER (WHERE t.verdict = 'sent' AND t.ord = t.first_ord)
+                    OVER (PARTITION BY t.chat_id ORDER BY t.first_ord) AS place
+        FROM told t
     ), head AS (
         UPDATE chat_chats c
         SET head_seq = c.head_seq + n.count,
             message_count = c.message_count + n.count,
-            -- A microsecond for each, after all that was said before: no two messages of a chat share a
-            -- time, so that paging by times leaves none out.
-            last_event_at = greatest(c.last_event_at + interval '1 microsecond', clock_timestamp())
-                          + (n.count - 1) * interval '1 microsecond'
-        FROM (SELECT f.chat_id, count(*) AS count FROM first f GROUP BY f.chat_id) n
-        WHERE c.id = n.chat_id
-        RETURNING c.id, c.head_seq AS last, c.head_seq - n.count AS base, c.last_event_at AS at
+            last_event_at = n.first_at + (n.count - 1) * interval '1 microsecond'
+        FROM (SELECT d.chat_id, d.first_at, max(d.place) AS count FROM placed d WHERE d.verdict = 'sent'
+              GROUP BY d.chat_id, d.first_at) n
+        WHERE c.id = ANY (ARRAY[n.chat_id])
     ), stored AS (
         INSERT INTO chat_messages (chat_id, seq, updated_seq, id, sender_id, client_message_id,
                                    fingerprint, content, reply_to, sent_at, moderation_status)
-        SELECT n.chat_id, n.seq, n.seq, n.id, n.sender_id, n.client_id,
-               n.fingerprint, n.content::jsonb, n.reply_to, n.at - (n.last - n.seq) * interval '1 microsecond',
-               coalesce(p_status[n.ord], 'visible')
-        FROM (
-            SELECT f.*, h.at, h.last,
-                   h.base + row_number() OVER (PARTITION BY f.chat_id ORDER BY f.ord) AS seq
-            FROM first f JOIN head h ON h.id = f.chat_id
-        ) n
-        RETURNING chat_messages.chat_id, chat_messages.seq, chat_messages.id, chat_messages.sender_id,
-                  chat_messages.client_message_id, chat_messages.fingerprint, chat_messages.sent_at
+        SELECT d.chat_id, d.head_seq + d.place, d.head_seq + d.place, d.id, d.sender_id, d.client_id,
+               d.fingerprint, d.content::jsonb, d.reply_to,
+               d.first_at + (d.place - 1) * interval '1 microsecond', coalesce(d.status, 'visible')
+        FROM placed d WHERE d.verdict = 'sent' AND d.ord = d.first_ord
     )
-    SELECT j.ord,
-           CASE WHEN s.id IS NULL OR s.id = j.id THEN j.verdict
-                WHEN s.fingerprint = j.fingerprint THEN 'repeat' ELSE 'conflict' END,
-           coalesce(s.id, j.old_id), coalesce(s.seq, j.old_seq), coalesce(s.sent_at, j.old_sent_at)
-    FROM judged j
-    LEFT JOIN stored s ON j.verdict = 'sent' AND s.chat_id = j.chat_id AND s.sender_id = j.sender_id
-                      AND s.client_message_id = j.client_id
-    ORDER BY j.ord;
+    SELECT d.ord,
+           CASE WHEN d.verdict <> 'sent' OR d.ord = d.first_ord THEN d.verdict
+                WHEN d.fingerprint = d.first_fingerprint THEN 'repeat' ELSE 'conflict' END,
+           CASE d.verdict WHEN 'sent' THEN d.first_id ELSE d.old_id END,
+           CASE d.verdict WHEN 'sent' THEN d.head_seq + d.place ELSE d.old_seq END,
+           CASE d.verdict WHEN 'sent' THEN d.first_at + (d.place - 1) * interval '1 microsecond'
+                          ELSE d.old_sent_at END
+    FROM placed d
+    ORDER BY d.ord;
     IF p_status IS NOT NULL THEN
         INSERT INTO moderation_cases (id, subject, subject_id, chat_id, author_id, source, reason, snapshot)
         SELECT gen_random_uuid(), 'message', m.id, m.chat_id, m.sender_id, 'filter', i.reason, m.content
-        FROM unnest(p_id, p_status, p_reason) AS i (id, status, reason) JOIN chat_messages m ON m.id = i.id
+        FROM unnest(p_id, p_status, p_reason) AS i (id, status, reason)
+        JOIN chat_messages m ON m.id = ANY (ARRAY[i.id])
         WHERE i.status IN ('flagged', 'hidden');
     END IF;
     IF p_scan THEN
         INSERT INTO moderation_scans (message_id)
-        SELECT m.id FROM unnest(p_id) AS i (id) JOIN chat_messages m ON m.id = i.id;
+        SELECT m.id FROM unnest(p_id) AS i (id) JOIN chat_messages m ON m.id = ANY (ARRAY[i.id]);
     END IF;
 END $$;
 
@@ -317,33 +333,48 @@ CREATE FUNCTION advance_marks(p_chat uuid[], p_user uuid[], p_kind text[], p_mes
 RETURNS TABLE (ord bigint, outcome text, mark_seq bigint, mark_at timestamptz,
                old_receipt_seq bigint, new_receipt_seq bigint, senders uuid[])
 LANGUAGE plpgsql
--- The plan is made once a connection, perhaps on empty tables: only index look-ups stay right as they grow.
+-- As append_messages: nothing is left to choose, and nothing of a batch is joined with the batch.
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
 AS $$
+DECLARE
+    this_time timestamptz;
 BEGIN
     PERFORM 1 FROM chat_chats c WHERE c.id = ANY (p_chat) ORDER BY c.id FOR NO KEY UPDATE;
+    this_time := clock_timestamp();
     RETURN QUERY
-    WITH input AS (
+    WITH input AS MATERIALIZED (
         SELECT i.chat_id, i.user_id, i.kind, i.message_id, i.ord, m.seq,
                CASE i.kind WHEN 'read' THEN p.last_read_seq ELSE p.last_received_seq END AS old_seq,
-               p.user_id IS NOT NULL AS member
+               p.user_id IS NOT NULL AS member, c.receipt_seq
         FROM unnest(p_chat, p_user, p_kind, p_message)
              WITH ORDINALITY AS i (chat_id, user_id, kind, message_id, ord)
-        LEFT JOIN chat_participants p ON p.chat_id = i.chat_id AND p.user_id = i.user_id
-        LEFT JOIN chat_messages m ON m.id = i.message_id AND m.chat_id = i.chat_id
-    ), furthest AS (
-        SELECT DISTINCT ON (i.chat_id, i.user_id, i.kind) i.*
-        FROM input i WHERE i.member AND i.seq > i.old_seq
-        ORDER BY i.chat_id, i.user_id, i.kind, i.seq DESC, i.ord
+        LEFT JOIN LATERAL (
+            SELECT h.receipt_seq FROM chat_chats h WHERE h.id = i.chat_id OFFSET 0
+        ) c ON true
+        LEFT JOIN LATERAL (
+            SELECT s.user_id, s.last_read_seq, s.last_received_seq FROM chat_participants s
+            WHERE s.chat_id = i.chat_id AND s.user_id = i.user_id OFFSET 0
+        ) p ON true
+        LEFT JOIN LATERAL (     -- "IS TRUE" keeps the chat's index out: by the message's it is one row
+            SELECT o.seq FROM chat_messages o
+            WHERE o.id = i.message_id AND (o.chat_id = i.chat_id) IS TRUE OFFSET 0
+        ) m ON true
+    ), furthest AS (    -- the mark that counts, of those of one member and kind; null: none is new
+        SELECT i.*, CASE WHEN i.member AND i.seq > i.old_seq
+                         THEN first_value(i.ord) OVER (
+                             PARTITION BY i.chat_id, i.user_id, i.kind, i.member AND i.seq > i.old_seq
+                             ORDER BY i.seq DESC, i.ord) END AS moved_ord
+        FROM input i
     ), version AS (
         UPDATE chat_chats c SET receipt_seq = c.receipt_seq + 1
-        WHERE c.id IN (SELECT f.chat_id FROM furthest f)
-        RETURNING c.id, c.receipt_seq, clock_timestamp() AS at
+        FROM (SELECT DISTINCT f.chat_id FROM furthest f WHERE f.ord = f.moved_ord) n
+        WHERE c.id = ANY (ARRAY[n.chat_id])
     ), moved AS (
         UPDATE chat_participants p SET
             last_read_seq = CASE WHEN n.read_seq IS NULL THEN p.last_read_seq ELSE n.read_seq END,
             last_read_message_id = coalesce(n.read_id, p.last_read_message_id),
-            last_read_at = CASE WHEN n.read_seq IS NULL THEN p.last_read_at ELSE n.at END,
+            last_read_at = CASE WHEN n.read_seq IS NULL THEN p.last_read_at ELSE this_time END,
             read_receipt_seq = CASE WHEN n.read_seq IS NULL THEN p.read_receipt_seq ELSE n.receipt_seq END,
             last_received_seq = greatest(p.last_received_seq, n.received_seq, n.read_seq),
             last_received_message_id = CASE
@@ -351,36 +382,36 @@ BEGIN
                 THEN CASE WHEN n.read_seq >= coalesce(n.received_seq, 0) THEN n.read_id ELSE n.received_id END
                 ELSE p.last_received_message_id END,
             last_received_at = CASE WHEN greatest(n.received_seq, n.read_seq) > p.last_received_seq
-                                    THEN n.at ELSE p.last_received_at END,
+                                    THEN this_time ELSE p.last_received_at END,
             received_receipt_seq = CASE WHEN greatest(n.received_seq, n.read_seq) > p.last_received_seq
                                         THEN n.receipt_seq ELSE p.received_receipt_seq END
         FROM (
-            SELECT f.chat_id, f.user_id, v.receipt_seq, v.at,
+            SELECT f.chat_id, f.user_id, f.receipt_seq + 1 AS receipt_seq,
                    max(f.seq) FILTER (WHERE f.kind = 'read') AS read_seq,
                    (array_agg(f.message_id) FILTER (WHERE f.kind = 'read'))[1] AS read_id,
                    max(f.seq) FILTER (WHERE f.kind = 'received') AS received_seq,
                    (array_agg(f.message_id) FILTER (WHERE f.kind = 'received'))[1] AS received_id
-            FROM furthest f JOIN version v ON v.id = f.chat_id
-            GROUP BY f.chat_id, f.user_id, v.receipt_seq, v.at
+            FROM furthest f WHERE f.ord = f.moved_ord
+            GROUP BY f.chat_id, f.user_id, f.receipt_seq
         ) n
-        WHERE p.chat_id = n.chat_id AND p.user_id = n.user_id
-        RETURNING p.chat_id
+        WHERE p.chat_id = ANY (ARRAY[n.chat_id]) AND p.user_id = ANY (ARRAY[n.user_id])
     )
-    SELECT i.ord,
-           CASE WHEN NOT i.member THEN 'chat_not_found'
-                WHEN i.seq IS NULL THEN 'message_not_found'
-                WHEN f.ord IS NOT NULL THEN 'moved'
+    SELECT f.ord,
+           CASE WHEN NOT f.member THEN 'chat_not_found'
+                WHEN f.seq IS NULL THEN 'message_not_found'
+                WHEN f.ord = f.moved_ord THEN 'moved'
                 ELSE 'kept' END,
-           i.seq, v.at, v.receipt_seq - 1, v.receipt_seq,
-           CASE WHEN f.ord IS NOT NULL AND i.kind = 'received' THEN ARRAY(
+           f.seq,
+           CASE WHEN f.ord = f.moved_ord THEN this_time END,
+           CASE WHEN f.ord = f.moved_ord THEN f.receipt_seq END,
+           CASE WHEN f.ord = f.moved_ord THEN f.receipt_seq + 1 END,
+           CASE WHEN f.ord = f.moved_ord AND f.kind = 'received' THEN ARRAY(
                SELECT DISTINCT s.sender_id FROM chat_messages s
-               WHERE s.chat_id = i.chat_id AND s.seq > greatest(i.old_seq, i.seq - 1000) AND s.seq <= i.seq
-                 AND s.sender_id <> i.user_id)
+               WHERE s.chat_id = f.chat_id AND s.seq > greatest(f.old_seq, f.seq - 1000) AND s.seq <= f.seq
+                 AND s.sender_id <> f.user_id)
            END
-    FROM input i
-    LEFT JOIN furthest f ON f.ord = i.ord
-    LEFT JOIN version v ON v.id = i.chat_id AND f.ord IS NOT NULL
-    ORDER BY i.ord;
+    FROM furthest f
+    ORDER BY f.ord;
 END $$;
 
 -- The seq at which the messages sent at or after a time begin (exclusive bound for "before"). A chat's
@@ -631,8 +662,8 @@ CREATE TABLE push_cursor (                              -- up to where the messa
 );
 INSERT INTO push_cursor DEFAULT VALUES;
 
--- Messages of the last seconds, for push. A BRIN index costs an insert next to nothing.
-CREATE INDEX chat_messages_sent ON chat_messages USING brin (sent_at) WITH (pages_per_range = 16, autosummarize = on);
+-- Messages of the last seconds, for push and search: these, and not one more.
+CREATE INDEX chat_messages_sent ON chat_messages (sent_at);
 
 ------------------------------------------------------------------------------------------ notifications
 
@@ -825,21 +856,25 @@ BEGIN
     WITH strangers AS MATERIALIZED (
         SELECT DISTINCT w.ord FROM unnest(p_mention_ord, p_mentioned) AS w (ord, user_id)
         WHERE NOT EXISTS (SELECT 1 FROM chat_participants o
-                          WHERE o.chat_id = p_chat[w.ord] AND o.user_id = w.user_id)
+                          WHERE o.chat_id = p_chat[w.ord] AND o.user_id = w.user_id OFFSET 0)
     ), judged AS (
         SELECT i.ord, i.chat_id,
                CASE
                    -- append_messages has the answer: no member, or a repeat, which is right for ever.
                    WHEN p.user_id IS NULL OR EXISTS (
-                       SELECT 1 FROM chat_messages m WHERE m.chat_id = i.chat_id AND m.sender_id = i.sender_id
-                                                       AND m.client_message_id = i.client_id
+                       SELECT 1 FROM chat_messages m
+                       WHERE uuid_send(m.chat_id) = uuid_send(i.chat_id) AND m.sender_id = i.sender_id
+                         AND m.client_message_id = i.client_id OFFSET 0
                    ) THEN NULL
                    WHEN i.everybody AND p.role = 'member' THEN 'mention_forbidden'
                    WHEN i.ord IN (SELECT s.ord FROM strangers s) THEN 'mention_not_found'
                END AS verdict
         FROM unnest(p_chat, p_sender, p_client_id, p_everybody)
              WITH ORDINALITY AS i (chat_id, sender_id, client_id, everybody, ord)
-        LEFT JOIN chat_participants p ON p.chat_id = i.chat_id AND p.user_id = i.sender_id
+        LEFT JOIN LATERAL (
+            SELECT s.user_id, s.role FROM chat_participants s
+            WHERE s.chat_id = i.chat_id AND s.user_id = i.sender_id OFFSET 0
+        ) p ON true
     )
     SELECT array_agg(j.verdict ORDER BY j.ord),
            array_agg(CASE WHEN j.verdict IS NULL THEN j.chat_id END ORDER BY j.ord)
@@ -881,7 +916,10 @@ BEGIN
     SELECT i.ord::bigint, verdicts[i.ord], ids[i.ord], seqs[i.ord], times[i.ord], roots[i.ord],
            q.sender_id, quotable(q.content, q.deleted_at, q.moderation_status)
     FROM generate_subscripts(verdicts, 1) AS i (ord)
-    LEFT JOIN chat_messages q ON verdicts[i.ord] = 'sent' AND q.id = p_reply_to[i.ord]
+    LEFT JOIN LATERAL (
+        SELECT m.sender_id, m.content, m.deleted_at, m.moderation_status FROM chat_messages m
+        WHERE verdicts[i.ord] = 'sent' AND m.id = p_reply_to[i.ord] OFFSET 0
+    ) q ON true
     ORDER BY i.ord;
 END $$;
 
@@ -1448,4 +1486,4 @@ BEGIN
     RETURN true;
 END $$;
 
-INSERT INTO schema_version (version) VALUES (12);
+INSERT INTO schema_version (version) VALUES (13);

@@ -31,6 +31,15 @@ OUTAGES = (
     asyncpg.exceptions.ReadOnlySQLTransactionError,  # a standby that is about to be promoted
 )
 
+SESSION = {
+    "application_name": "chatd",
+    "jit": "off",
+    "synchronous_commit": "on",
+    # A connection plans once, perhaps while a table has three rows, and to read three rows needs no index;
+    # it would go on reading the whole table as that grows. Every statement has an index to go by (a test).
+    "enable_seqscan": "off",
+}
+
 
 def _translate(error: Exception) -> Exception:
     if isinstance(error, OUTAGES):
@@ -115,7 +124,7 @@ class Db(Statements):
                 max_inactive_connection_lifetime=300,
                 init=prepare_connection,
                 reset=_leave_as_it_is,
-                server_settings={"application_name": "chatd", "jit": "off", "synchronous_commit": "on"},
+                server_settings=SESSION,
             )
         except OUTAGES as error:
             raise StoreUnavailable(f"PostgreSQL does not answer: {error}") from error

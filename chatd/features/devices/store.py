@@ -183,8 +183,8 @@ async def move_cursor(db: Queries, since: datetime, grace_s: float, most_s: floa
 
 
 async def plan_by_indexes(db: Queries) -> bool:
-    """For this transaction: seconds of the log are found by their BRIN index, though the planner, who knows
-    of no new rows until the next ANALYZE, may think that reading all of it is no dearer.
+    """For this transaction: seconds of the log are found by their index, though the planner, who knows of
+    no new rows until the next ANALYZE, may think that reading all of it is no dearer.
     """
     return await db.one(bool, "SELECT set_config('enable_seqscan', 'off', true) = 'off'")
 

@@ -22,7 +22,8 @@ async def activity(q: Queries, chat_ids: Sequence[str]) -> list[ChatActivity]:
             FROM chat_participants p
             WHERE p.chat_id = c.id AND EXISTS (
                 SELECT 1 FROM chat_messages m
-                WHERE m.chat_id = c.id AND m.sender_id = p.user_id AND m.client_message_id IS NOT NULL)
+                WHERE uuid_send(m.chat_id) = uuid_send(c.id) AND m.sender_id = p.user_id
+                  AND m.client_message_id IS NOT NULL OFFSET 0)
         ) said
         CROSS JOIN LATERAL (
             SELECT count(*) AS count FROM chat_messages m

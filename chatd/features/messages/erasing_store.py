@@ -33,8 +33,9 @@ async def next_spoken(q: Queries, user_id: str, after: str | None, page: int) ->
         ), found AS (
             SELECT p.id FROM page p
             WHERE EXISTS (SELECT 1 FROM chat_messages m
-                          WHERE m.chat_id = p.id AND m.sender_id = $1 AND m.client_message_id IS NOT NULL
-                            AND m.deleted_at IS NULL)
+                          WHERE uuid_send(m.chat_id) = uuid_send(p.id) AND m.sender_id = $1
+                            AND m.client_message_id IS NOT NULL
+                            AND m.deleted_at IS NULL OFFSET 0)
             ORDER BY p.id LIMIT 1
         )
         SELECT coalesce(f.id, l.id), f.id IS NOT NULL
@@ -53,7 +54,8 @@ async def said(q: Queries, user_id: str, chat_id: str, after: str, limit: int) -
         """
         SELECT id, chat_id, seq, client_message_id, content, reply_to, sent_at, edited_at
         FROM chat_messages
-        WHERE chat_id = $1 AND sender_id = $2 AND client_message_id > $3 AND deleted_at IS NULL
+        WHERE uuid_send(chat_id) = uuid_send($1) AND sender_id = $2 AND client_message_id > $3
+          AND deleted_at IS NULL
         ORDER BY client_message_id LIMIT $4
         """,
         chat_id,
@@ -68,7 +70,8 @@ async def to_erase(tx: Tx, user_id: str, chat_id: str, limit: int) -> list[Left]
         Left,
         """
         SELECT id FROM chat_messages
-        WHERE chat_id = $1 AND sender_id = $2 AND client_message_id IS NOT NULL AND deleted_at IS NULL
+        WHERE uuid_send(chat_id) = uuid_send($1) AND sender_id = $2 AND client_message_id IS NOT NULL
+          AND deleted_at IS NULL
         LIMIT $3
         """,
         chat_id,

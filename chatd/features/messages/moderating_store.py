@@ -11,7 +11,7 @@ async def find_subject(q: Queries, chat_id: str, message_id: str) -> Subject | N
         """
         SELECT id, chat_id, sender_id, client_message_id IS NULL, deleted_at IS NOT NULL, moderation_status,
                content
-        FROM chat_messages WHERE id = $2 AND chat_id = $1
+        FROM chat_messages WHERE id = $2 AND (chat_id = $1) IS TRUE
         """,
         chat_id,
         message_id,

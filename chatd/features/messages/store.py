@@ -130,7 +130,7 @@ async def find_target(tx: Tx, chat_id: str, message_id: str, content: str | None
                extract(epoch FROM clock_timestamp() - sent_at)::float8, coalesce(content = $3::jsonb, false),
                content ? 'forwarded', moderation_status = 'hidden', pinned_at IS NOT NULL,
                coalesce(content -> 'attachments' <> '[]', false)
-        FROM chat_messages WHERE id = $2 AND chat_id = $1
+        FROM chat_messages WHERE id = $2 AND (chat_id = $1) IS TRUE
         """,
         chat_id,
         message_id,
@@ -232,7 +232,8 @@ async def spoken_in(q: Queries, chat_ids: Sequence[str], user_ids: Sequence[str]
         Spoken,
         """
         SELECT w.chat_id, w.user_id FROM unnest($1::uuid[], $2::uuid[]) AS w (chat_id, user_id)
-        WHERE EXISTS (SELECT 1 FROM chat_messages m WHERE m.chat_id = w.chat_id AND m.sender_id = w.user_id)
+        WHERE EXISTS (SELECT 1 FROM chat_messages m
+                      WHERE uuid_send(m.chat_id) = uuid_send(w.chat_id) AND m.sender_id = w.user_id OFFSET 0)
         """,
         chat_ids,
         user_ids,

@@ -1,0 +1,192 @@
+"""What a send reads does not grow with its chat, whenever its connection made its plans.
+
+A connection plans once, perhaps in the first minute of a server, when the log has a few rows and one index
+looks as good as the next. Rows are counted here, as PostgreSQL counts them, and no times.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from chatd.core.context import Tx
+from chatd.core.ids import UuidIds
+from chatd.core.settings import Postgres
+from chatd.db.pool import Db
+from chatd.features.messages import activity_store, marks_store, moderating_store, store
+
+STORED = 20_000
+TEXT = '{"type": "text", "text": "hello", "attachments": []}'
+_READ = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'chat_messages'"
+new = UuidIds().new
+
+
+class Chat:
+    """Two who talk, over a single connection to the database."""
+
+    def __init__(self, db: Db) -> None:
+        self.db = db
+        self.chat, self.ann, self.bob = new("cht"), new("usr"), new("usr")
+        self.said: list[str] = []
+
+    async def open(self) -> None:
+        await self.db.run("ALTER TABLE chat_messages SET (autovacuum_enabled = off)")
+        for user in (self.ann, self.bob):
+            await self.db.run(
+                "INSERT INTO users (id, email, display_name) VALUES ($1, $2, 'x')",
+                user,
+                f"{user}@chat.example",
+            )
+        await self.db.run(
+            "INSERT INTO chat_chats (id, type, member_count) VALUES ($1, 'group', 2)", self.chat
+        )
+        await self.db.run(
+            "INSERT INTO chat_participants (chat_id, user_id, role)"
+            " SELECT $1, u, 'member' FROM unnest($2::uuid[]) AS u",
+            *(self.chat, [self.ann, self.bob]),
+        )
+
+    async def fill(self) -> None:
+        """A long log that no statistics know of."""
+        await self.db.run(
+            """
+            WITH head AS (
+                UPDATE chat_chats SET head_seq = head_seq + $4::int WHERE id = $1
+                RETURNING head_seq - $4::int AS seq, last_event_at AS at
+            )
+            INSERT INTO chat_messages (chat_id, seq, updated_seq, id, sender_id, client_message_id, content,
+                                       sent_at)
+            SELECT $1, seq + n, seq + n, gen_random_uuid(), $2, 'fill-' || n, $3::jsonb, at
+            FROM head, generate_series(1, $4::int) AS n
+            """,
+            *(self.chat, self.ann, TEXT, STORED),
+        )
+
+    async def reads(self, act: Callable[[Tx], Awaitable[None]]) -> int:
+        """The messages that it reads."""
+        async with self.db.transaction() as tx:
+            before = await tx.one(int, _READ)
+            await act(tx)
+            return await tx.one(int, _READ) - before
+
+    async def send(self, tx: Tx) -> None:
+        await self._append(tx, 1)
+
+    async def send_many(self, tx: Tx) -> None:
+        await self._append(tx, 20)
+
+    async def reply(self, tx: Tx) -> None:
+        await self._append(tx, 1, reply_to=self.said[0])
+
+    async def repeat(self, tx: Tx) -> None:
+        first = self.said[0]
+        rows = await store.append(
+            tx, [self.chat], [self.ann], [first], [1], [new("msg")], [TEXT], [None], None, None, False
+        )
+        assert [(row.outcome, row.message_id) for row in rows] == [("repeat", first)]
+
+    async def _append(self, tx: Tx, count: int, reply_to: str | None = None) -> None:
+        ids = [new("msg") for _ in range(count)]
+        rows = await store.append(
+            *(tx, [self.chat] * count, [self.ann] * count, ids, [1] * count, ids),
+            *([TEXT] * count, [reply_to] * count, None, None, False),
+        )
+        assert {row.outcome for row in rows} == {"sent"}
+        self.said += ids
+
+    async def converse(self, tx: Tx) -> None:
+        said = new("msg")
+        rows = await store.append_conversation(
+            *(tx, [self.chat], [self.ann], [said], [1], [said], [TEXT], [self.said[0]]),
+            *(None, None, False, [False], [1], [self.bob]),
+        )
+        assert [row.outcome for row in rows] == ["sent"]
+
+    async def mark(self, tx: Tx) -> None:
+        (row,) = await marks_store.advance(tx, [self.chat], [self.bob], ["received"], [self.said[-1]])
+        assert row.outcome in ("moved", "kept")
+
+    async def look(self, tx: Tx) -> None:
+        """As who changes a message or reports it."""
+        assert await store.find_target(tx, self.chat, self.said[0], None) is not None
+        assert await moderating_store.find_subject(tx, self.chat, self.said[0]) is not None
+
+    async def ask_who_spoke(self, tx: Tx) -> None:
+        assert await store.spoken_in(tx, [self.chat], [self.ann])
+        assert not await store.spoken_in(tx, [self.chat], [self.bob])
+        assert await activity_store.activity(tx, [self.chat])
+
+
+@pytest.fixture
+async def chat(database: str) -> AsyncIterator[Chat]:
+    db = Db(Postgres(url=database, pool_size=1))
+    await db.open()
+    made = Chat(db)
+    try:
+        await made.open()
+        yield made
+    finally:
+        await db.close()
+
+
+@pytest.mark.parametrize(
+    ("act", "most"),
+    [
+        (Chat.send, 2),
+        (Chat.send_many, 40),
+        (Chat.reply, 3),
+        (Chat.repeat, 3),
+        (Chat.converse, 10),
+        (Chat.look, 4),
+        (Chat.ask_who_spoke, 10),
+    ],
+)
+async def test_plans_of_an_empty_log_find_one_row_in_a_long_one(
+    chat: Chat, act: Callable[[Chat, Tx], Awaitable[None]], most: int
+) -> None:
+    await chat.reads(chat.send)
+    await chat.db.run("ANALYZE")  # the least that statistics can say: the log has one row
+    for _ in range(6):  # as often as it takes PostgreSQL to plan for good
+        await chat.reads(lambda tx: act(chat, tx))
+    await chat.fill()
+    assert await chat.reads(lambda tx: act(chat, tx)) <= most
+
+
+async def test_a_mark_of_an_empty_log_reads_what_it_covers_in_a_long_one(chat: Chat) -> None:
+    await chat.reads(chat.send)
+    await chat.db.run("ANALYZE")
+    for _ in range(6):
+        await chat.reads(chat.send)
+        await chat.reads(chat.mark)
+    await chat.fill()
+    await chat.reads(chat.send)
+    # It tells the senders of the last 1,000 that it covers.
+    assert await chat.reads(chat.mark) <= 1002
+    await chat.reads(chat.send)
+    assert await chat.reads(chat.mark) <= 3
+
+
+async def test_a_batch_is_told_apart_as_its_messages_would_be_alone(chat: Chat) -> None:
+    (stranger, refused), names = (new("usr"), "c"), ["a", "b", "a", "a", "b", "c", "d"]
+    senders = [chat.ann, chat.bob, chat.ann, chat.ann, chat.ann, stranger, chat.ann]
+    marks, ids = [1, 2, 1, 9, 3, 4, 5], [new("msg") for _ in names]
+    statuses = ["visible"] * 6 + ["refused"]
+    async with chat.db.transaction() as tx:
+        rows = await store.append(
+            *(tx, [chat.chat] * 7, senders, names, marks, ids, [TEXT] * 7, [None] * 7),
+            *(statuses, [refused] * 7, False),
+        )
+    assert [(row.outcome, row.seq) for row in rows] == [
+        ("sent", 1),
+        ("sent", 2),
+        ("repeat", 1),
+        ("conflict", 1),
+        ("sent", 3),
+        ("chat_not_found", None),
+        ("refused", None),
+    ]
+    assert [row.message_id for row in rows[:5]] == [ids[0], ids[1], ids[0], ids[0], ids[4]]
+    assert rows[2].sent_at == rows[0].sent_at
+    times = [rows[place].sent_at for place in (0, 1, 4)]
+    assert None not in times
+    assert len(set(times)) == 3
+    assert times == sorted(times, key=str)
