@@ -386,6 +386,29 @@ async def test_a_ban_closes_every_socket_on_every_node_and_ends_the_sessions(two
     assert (status, answer["code"]) == (401, "unauthenticated"), "the old sessions stay ended"
 
 
+async def test_what_was_hidden_without_a_reason_is_replayed(one: World) -> None:
+    owner, ann = await one.users(2)
+    chat = await one.group(owner, ann)
+    message = await said(one, ann, chat, "hm")
+    assert (await one.rest(owner, "PUT", f"/api/chats/{chat}/messages/{message}/hidden", {}))[0] == 204
+    phone = await one.phone(ann, since={chat: 1})
+    await phone.event("sync.complete")
+    replayed = (await phone.event("system.moderation"))["reason"]
+    assert (replayed, phone.seqs(chat)) == (None, [2, 3])
+    assert (await phone.call("sync", chat_id=chat, after_seq=0, limit=10))["head_seq"] == 3
+
+
+async def test_who_is_muted_pins_nothing(one: World, cast: dict[str, Any]) -> None:
+    chat, mod = cast["chat"], cast["mod"]
+    message = await said(one, cast["ann"], chat, "hm")
+    pin = f"/api/chats/{chat}/messages/{message}/pin"
+    assert (await one.rest(mod, "PUT", pin))[0] == 200
+    assert (await one.rest(cast["owner"], "PUT", f"/api/chats/{chat}/members/{mod}/mute", {}))[0] == 200
+    assert (await one.rest(mod, "DELETE", pin))[1]["code"] == "muted"
+    assert (await one.rest(cast["owner"], "DELETE", pin))[0] == 200
+    assert (await one.rest(mod, "PUT", pin))[1]["code"] == "muted"
+
+
 async def test_staff_are_asked_of_the_table_not_of_the_token(one: World) -> None:
     ann, bob = await one.users(2)
     forged = {"Authorization": f"Bearer {one.token(ann, roles=('user', 'admin'))}"}

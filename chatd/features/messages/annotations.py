@@ -11,8 +11,7 @@ from chatd.features.messages import annotations_store as store
 from chatd.features.messages import sending
 from chatd.features.messages.contract import Version
 from chatd.features.messages.sending import Stored
-from chatd.features.messages.service import present, require_target, updated
-from chatd.features.relations import service as relations
+from chatd.features.messages.service import present, require_target, require_voice, updated
 
 MAX_PINS = 50
 _decode_text = msgspec.json.Decoder(TextContent).decode
@@ -24,12 +23,11 @@ _decode_text = msgspec.json.Decoder(TextContent).decode
 async def pin(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
     """Pin a message, as a moderator, or as one of the two of a direct chat; pinning twice is once.
 
-    Raises ChatNotFound, MessageNotFound, Forbidden, Conflict (deleted, hidden, or too many pins),
+    Raises ChatNotFound, MessageNotFound, Forbidden, Conflict (deleted, hidden, or too many pins), Muted,
     Blocked (in a direct chat).
     """
     async with ctx.db.transaction() as tx:
-        _require_may_pin(await chats.lock_seat(tx, chat_id, ctx.actor.user_id))
-        await relations.require_deliverable(tx, chat_id, ctx.actor.user_id)
+        _require_may_pin(await require_voice(tx, ctx, chat_id))
         target = await require_target(tx, chat_id, message_id, None)
         if target.pinned:
             return await present(tx, message_id)
@@ -44,7 +42,7 @@ async def pin(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
 async def unpin(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
     """Take a pin away; taking away what is not there changes nothing. Raises as ``pin`` does."""
     async with ctx.db.transaction() as tx:
-        _require_may_pin(await chats.lock_seat(tx, chat_id, ctx.actor.user_id))
+        _require_may_pin(await require_voice(tx, ctx, chat_id))
         target = await require_target(tx, chat_id, message_id, None)
         if not target.pinned:
             return await present(tx, message_id)

@@ -226,13 +226,13 @@ ROUTES = (
     put(
         "/chats/{chat_id}/messages/{message_id}/pin",
         put_pin,
-        raises=(*_MESSAGE, Forbidden, Conflict, Blocked),
+        raises=(*_VOICE, Conflict),
         limit="none",
     ),
     delete(
         "/chats/{chat_id}/messages/{message_id}/pin",
         delete_pin,
-        raises=(*_MESSAGE, Forbidden),
+        raises=_VOICE,
         limit="none",
     ),
     get("/chats/{chat_id}/messages/{message_id}/versions", get_versions, raises=(*_MESSAGE, Forbidden)),

@@ -20,7 +20,7 @@ class EventRow(msgspec.Struct, frozen=True):
     kind: str
     message_id: MessageId
     actor_id: UserId | None
-    detail: dict[str, str] | None
+    detail: dict[str, str | None] | None
 
 
 class HeadRow(msgspec.Struct, frozen=True):

@@ -196,7 +196,7 @@ def event_frame(row: log_store.EventRow, messages: dict[str, Message]) -> bytes:
                     chat_id=row.chat_id,
                     seq=row.seq,
                     message_id=row.message_id,
-                    action=detail.get("action", ""),
+                    action=detail.get("action") or "",
                     reason=detail.get("reason"),
                 )
             )
