@@ -4,11 +4,11 @@ import { attempt, button, h, icon, toast } from "./dom.js";
 import { showMenu } from "./menu.js";
 import { plainText } from "./message.js";
 import { Attaching } from "./media.js";
+import { Mentioning } from "./mentions.js";
+import { Waiting, sendLater } from "./scheduled.js";
 
 const MAX = 4000;
 const EMOJI = [..."😀😂🥰😎🤔😅😭😡👍👎👏🙌🙏💪🎉🔥", "❤️", ..."💯✅👀🤝😴🥳🤯🫡🍀☕🍕🚀🌍"];
-/** Drafts of this page; storage may be full or forbidden, and a draft is not worth an error. */
-const drafts = new Map();
 
 export class Composer {
   constructor(view) {
@@ -16,26 +16,32 @@ export class Composer {
     this.replyTo = null;
     this.editing = null;
     this.attaching = new Attaching(view.main, () => this.#resize());
-    this.input = h("textarea", { rows: "1", maxlength: String(MAX), placeholder: "Message", "aria-label": "Message", autocomplete: "off",
+    this.input = h("textarea", { rows: "1", maxlength: String(MAX), placeholder: "Message", "aria-label": "Message", autocomplete: "off", dir: "auto",
       oninput: () => this.#typed(), onkeydown: (event) => this.#key(event), onpaste: (event) => this.attaching.pasted(event) });
     this.context = h("div", { class: "context", hidden: true });
     this.sendButton = h("button", { type: "submit", class: "round send", "aria-label": "Send", title: "Send" }, icon("send"));
     this.smile = button("smile", "Emoji", () => this.#emoji(), { "aria-haspopup": "menu" });
+    this.mentioning = new Mentioning(view, this.input);
+    this.waiting = new Waiting(view);
+    this.later = button("clock", "Send later", () => this.#later(), { hidden: true, "aria-haspopup": "dialog" });
+    view.main.features.has("POST", "/chats/{chat_id}/scheduled").then((has) => { this.canWait = has; this.#resize(); });
     this.form = h("form", { class: "write", onsubmit: (event) => { event.preventDefault(); this.#send(); } },
-      this.attaching.button, h("div", { class: "box" }, this.input, this.smile), this.sendButton);
+      this.attaching.button, h("div", { class: "box" }, this.input, this.later, this.smile), this.sendButton);
     this.closed = h("p", { class: "closed muted", hidden: true }, "Nobody can write here any more.");
-    this.element = h("footer", { class: "composer" }, this.context, this.attaching.element, this.form, this.closed);
+    this.element = h("footer", { class: "composer" }, this.waiting.element, this.context, this.attaching.element, this.mentioning.element, this.form, this.closed);
   }
 
   start() {
     this.draw();
-    this.input.value = drafts.get(this.view.chatId) ?? "";
-    this.#resize();
+    this.#take();
+    this.off = this.view.model.on("drafts", ({ chatId }) => { if (!chatId || chatId === this.view.chatId) this.#take(); });
     // On a phone the keyboard would cover what one came to read.
     if (matchMedia("(hover: hover)").matches) this.focus();
   }
 
   leave() {
+    this.off?.();
+    this.waiting.leave();
     if (!this.editing) this.#keep();
     this.attaching.leave();
     this.view.main.client.stopTyping(this.view.chatId);
@@ -72,21 +78,30 @@ export class Composer {
   }
 
   #cancel() {
-    if (this.editing) this.input.value = drafts.get(this.view.chatId) ?? "";
+    if (this.editing) this.input.value = this.view.main.mine.draft(this.view.chatId)?.text ?? "";
     this.replyTo = this.editing = null;
     this.context.hidden = true;
     this.#resize();
     this.focus();
   }
 
-  #keep() {
-    if (this.input.value) drafts.set(this.view.chatId, this.input.value);
-    else drafts.delete(this.view.chatId);
+  #keep() { this.view.main.mine.write(this.view.chatId, this.input.value, this.replyTo?.id ?? null); }
+
+  /** Take over what was begun here before, or on another device; never over what is being written now. */
+  #take() {
+    const { text = "", reply_to: replyTo = null } = this.view.main.mine.draft(this.view.chatId) ?? {};
+    if (this.editing || this.input.value === text) return;
+    this.input.value = text;
+    const parent = replyTo && this.view.chat.messages.get(replyTo);
+    if (parent && text) this.reply(parent);
+    this.#resize();
   }
 
   #typed() {
     this.#resize();
+    this.mentioning.typed();
     if (this.editing) return;
+    this.#keep();
     if (this.input.value.trim()) this.view.main.client.typing(this.view.chatId);
     else this.view.main.client.stopTyping(this.view.chatId);
   }
@@ -96,10 +111,11 @@ export class Composer {
     this.input.style.height = "auto";
     this.input.style.height = `${Math.min(this.input.scrollHeight, 160)}px`;
     this.sendButton.disabled = !this.input.value.trim() && !this.attaching.ready.length;
+    this.later.hidden = !this.canWait || this.sendButton.disabled || Boolean(this.editing);
   }
 
   #key(event) {
-    if (event.isComposing) return;
+    if (event.isComposing || this.mentioning.key(event)) return;
     const phone = !matchMedia("(hover: hover)").matches;
     if (event.key === "Enter" && !event.shiftKey && !phone) {
       event.preventDefault();
@@ -116,26 +132,47 @@ export class Composer {
     }
   }
 
-  async #send() {
+  /** What stands here, as the content of a message; null where there is nothing to send yet. */
+  #content() {
     const text = this.input.value.trim();
     const attachments = this.attaching.ready;
-    if (this.attaching.busy) return toast("Wait until the file is there.");
-    if (!text && !attachments.length) return;
-    if (this.editing) return this.#change(text);
+    if (this.attaching.busy) toast("Wait until the file is there.");
+    if (this.attaching.busy || (!text && !attachments.length)) return null;
+    return { type: "text", text, attachments, ...this.mentioning.fields(text) };
+  }
+
+  #send() {
+    const content = this.#content();
+    if (!content) return;
+    if (this.editing) return this.#change(content.text);
     const { view } = this;
-    const content = { type: "text", text, attachments: attachments.map(({ media_id }) => ({ media_id })) };
     view.main.client.send(view.chatId, content, { replyTo: this.replyTo?.id ?? null });
+    this.#sent();
+    view.toEnd();
+  }
+
+  #later() {
+    const content = this.#content();
+    if (content) sendLater(this.view, content, this.replyTo?.id ?? null, () => this.#sent());
+  }
+
+  #sent() {
+    const { view } = this;
     view.unreadFrom = null;
     this.input.value = "";
-    drafts.delete(view.chatId);
+    this.mentioning.picked.clear();
+    view.main.mine.write(view.chatId, "");
     this.attaching.clear();
     this.#cancel();
-    view.toEnd();
   }
 
   async #change(text) {
     const message = this.editing;
-    if (text === message.content.text || await attempt(() => this.view.command("message.edit", { message_id: message.id, content: { ...message.content, text } }))) this.#cancel();
+    const { attachments = [], mentions = [], mentions_all = false } = message.content;
+    for (const id of mentions) this.mentioning.picked.set(id, this.view.model.people.name(id));
+    if (mentions_all) this.mentioning.picked.set("all", "all");
+    const content = { type: "text", text, attachments: attachments.map(({ media_id }) => ({ media_id })), ...this.mentioning.fields(text) };
+    if (text === message.content.text || await attempt(() => this.view.command("message.edit", { message_id: message.id, content }))) this.#cancel();
   }
 
   #emoji() {

@@ -1,11 +1,12 @@
 /** One open conversation: its head, its messages, and where they are read from and to. */
 
 import { announce, attempt, avatar, batched, button, dayName, h, icon, lastSeen, plural, reconcile, sameDay } from "./dom.js";
+import { actionsOf, offered } from "./actions.js";
 import { Composer } from "./composer.js";
 import { details } from "./dialogs.js";
 import { GpBar } from "./gp.js";
 import { showAttachment } from "./media.js";
-import { report } from "./safety.js";
+import { Pins } from "./pins.js";
 import { messageElement, plainText, signature } from "./message.js";
 
 /** Messages of one person within so many ms stand together. */
@@ -28,7 +29,9 @@ export class Conversation {
     this.jump = h("button", { type: "button", class: "jump", hidden: true, "aria-label": "Go to the newest message", onclick: () => this.toEnd() }, icon("down"), this.count = h("span"));
     this.scroller = h("div", { class: "scroller", tabindex: "-1", onscroll: () => this.#scrolled() }, this.log, this.typing);
     this.bar = chat.type === "gp" && chat.context_id ? new GpBar(this) : null;
-    this.element = h("section", { class: "conversation", "aria-label": "Conversation" }, this.head, this.bar?.element ?? "", this.scroller, this.jump, this.composer.element);
+    this.pins = new Pins(this);
+    this.can = {};
+    this.element = h("section", { class: "conversation", "aria-label": "Conversation", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.composer.attaching.dropped(event) }, this.head, this.bar?.element ?? "", this.pins.element, this.scroller, this.jump, this.composer.element);
     this.arrived = 0;
   }
 
@@ -49,7 +52,7 @@ export class Conversation {
     this.#head();
     this.#draw();
     this.composer.start();
-    this.main.features.has("POST", "/chats/{chat_id}/messages/{message_id}/report").then((has) => { this.canReport = has; });
+    offered(this.main.features).then((can) => { this.can = can; });
     if (!this.chat.loaded) this.loading = this.#older();
     else this.toEnd();
   }
@@ -60,6 +63,7 @@ export class Conversation {
     this.#observer.disconnect();
     this.composer.leave();
     this.bar?.leave();
+    this.pins.leave();
   }
 
   /** A command about this chat. */
@@ -68,10 +72,7 @@ export class Conversation {
   attachment(attachment, message) { return showAttachment(this, attachment, message); }
 
   /** What more can be done with a message than the common things. */
-  moreActions(message) {
-    const mine = message.sender_id === this.model.me.id;
-    return [this.canReport && !mine && { icon: "flag", label: "Report", run: () => report(this, message) }];
-  }
+  moreActions(message) { return actionsOf(this, message, this.can); }
 
   /** Something has taken its place: who was at the end still is. */
   settle() { if (this.#atEnd) this.toEnd(); }
@@ -98,7 +99,7 @@ export class Conversation {
   }
 
   /** The last message of mine that can be edited. */
-  lastOwn() { return this.chat.order.findLast((message) => message.sender_id === this.model.me.id && message.content.type === "text"); }
+  lastOwn() { return this.chat.order.findLast((message) => message.sender_id === this.model.me.id && message.content.type === "text" && !message.content.forwarded); }
 
   // ----------------------------------------------------------------------- drawing
 

@@ -1,7 +1,8 @@
-/** New conversations, details of one, one's own profile and link. */
+/** New conversations, details of one, and one's own link. */
 
 import { attempt, avatar, button, h, icon, plural, toast } from "./dom.js";
-import { blockButton } from "./safety.js";
+import { chatButtons } from "./chat-settings.js";
+import { blockButton, reportUser } from "./safety.js";
 import { confirm, showDialog, showMenu } from "./menu.js";
 
 const USER_ID = /usr_[0-7][0-9a-hjkmnp-tv-z]{25}/;
@@ -85,7 +86,7 @@ export function newChat(main) {
 /** Details of a conversation: its name, its members, and leaving it. */
 export function details(view) {
   const { main, chat, model } = view;
-  if (chat.type === "direct") return person(main, chat.peer_id);
+  if (chat.type === "direct") return person(main, chat.peer_id, chat);
   const may = chat.my_role !== "member" && chat.type === "group";
   const list = h("ul", { class: "people" });
   const draw = () => list.replaceChildren(...sortedMembers(model, chat).map((member) => row(view, member, draw)));
@@ -96,7 +97,7 @@ export function details(view) {
     if (await attempt(async () => model.put(await main.client.rest("PATCH", `/chats/${chat.id}`, { title: title || null })))) model.emit("chat", { chatId: chat.id });
   } }, h("label", { class: "field" }, h("span", {}, "Name"), h("input", { name: "title", value: chat.title ?? "", maxlength: "120", autocomplete: "off" })),
   h("button", { type: "submit", class: "plain" }, "Save"));
-  const dialog = showDialog(model.titleOf(chat), may && rename,
+  const dialog = showDialog(model.titleOf(chat), chatButtons(main, chat, () => dialog.close()), may && rename,
     h("h3", {}, plural(chat.member_count, "member")), list,
     h("div", { class: "actions" },
       may && h("button", { type: "button", class: "plain", onclick: () => { dialog.close(); addPeople(view); } }, "Add people"),
@@ -152,34 +153,13 @@ async function leave(view, dialog) {
 }
 
 /** Somebody's profile. */
-async function person(main, userId) {
+async function person(main, userId, chat = null) {
   await attempt(async () => {
     const user = await main.client.rest("GET", `/users/${userId}`);
     const block = await blockButton(main, user.id, user.display_name);
-    showDialog(user.display_name, h("div", { class: "profile" }, avatar(user.id, user.display_name, { big: true, url: user.avatar_url, status: main.model.statusOf(user.id) }),
+    const dialog = showDialog(user.display_name, h("div", { class: "profile" }, avatar(user.id, user.display_name, { big: true, url: user.avatar_url, status: main.model.statusOf(user.id) }),
       user.city && h("p", { class: "muted" }, user.city), user.bio && h("p", {}, user.bio),
-      user.interests.length > 0 && h("ul", { class: "tags", "aria-label": "Interests" }, user.interests.map((interest) => h("li", {}, interest)))), block && h("div", { class: "actions" }, block));
-  });
-}
-
-/** One's own profile, to be changed. */
-export async function profile(main) {
-  await attempt(async () => {
-    const user = await main.client.rest("GET", "/users/me");
-    const text = (label, name, value, attributes) => h("label", { class: "field" }, h("span", {}, label), h("input", { name, value: value ?? "", autocomplete: "off", ...attributes }));
-    const form = h("form", { onsubmit: async (event) => {
-      event.preventDefault();
-      const { display_name, city, bio } = Object.fromEntries(new FormData(form));
-      const saved = await attempt(() => main.client.rest("PATCH", "/users/me", { display_name, city: city || null, bio: bio || null }));
-      if (!saved) return;
-      main.model.people.learn([{ ...user, display_name: display_name.trim() }]);
-      main.model.emit("list");
-      dialog.close();
-      toast("Saved.");
-    } }, h("div", { class: "profile" }, avatar(user.id, user.display_name, { big: true, url: user.avatar_url }), h("p", { class: "muted" }, user.email)),
-    text("Name", "display_name", user.display_name, { required: true, maxlength: "60" }), text("City", "city", user.city, { maxlength: "100" }),
-    h("label", { class: "field" }, h("span", {}, "About you"), h("textarea", { name: "bio", rows: "3", maxlength: "500" }, user.bio ?? "")),
-    h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Save")));
-    const dialog = showDialog("Your profile", form);
+      user.interests.length > 0 && h("ul", { class: "tags", "aria-label": "Interests" }, user.interests.map((interest) => h("li", {}, interest)))),
+    chat && chatButtons(main, chat, () => dialog.close()), h("div", { class: "actions" }, await reportUser(main, user, () => dialog.close()), block ?? ""));
   });
 }

@@ -3,6 +3,10 @@
 import { Conversation } from "./conversation.js";
 import { attempt, batched, h, toast, explain } from "./dom.js";
 import { Nearby } from "./gp.js";
+import { Mine } from "./mine.js";
+import { Notices } from "./notices.js";
+import { renew } from "./push.js";
+import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { startDirect } from "./dialogs.js";
 
@@ -13,6 +17,7 @@ export class Main {
 
   constructor(root, client, model, features) {
     Object.assign(this, { client, model, features });
+    this.mine = new Mine(client, model, features);
     this.sidebar = new Sidebar(this);
     this.banner = h("div", { class: "banner", role: "status", hidden: true });
     this.stage = h("main", { class: "stage", id: "stage" });
@@ -29,6 +34,7 @@ export class Main {
     this.#state();
     const loading = attempt(() => this.model.load());
     this.#route();
+    attempt(() => renew(this));
     // What could not be loaded now is loaded when there is a connection.
     if (!(await loading)) this.client.opened(3_600_000).then(() => attempt(() => this.model.load()), () => {});
   }
@@ -39,6 +45,7 @@ export class Main {
     for (const off of this.#offs) off();
     this.#conversation?.leave();
     this.sidebar.leave();
+    this.mine.leave();
   }
 
   // ------------------------------------------------------------------------ places
@@ -46,7 +53,9 @@ export class Main {
   #route() {
     const [, place, id, message] = /^#\/(\w+)\/?([^/]*)\/?(.*)$/.exec(location.hash) ?? [];
     if (place === "chat" && id) this.#open(id, message);
-    else if (place === "gp") this.#nearby();
+    else if (place === "gp") this.#page(new Nearby(this));
+    else if (place === "notifications") this.#page(new Notices(this));
+    else if (place === "settings") this.#page(new Settings(this, id));
     else if (place === "with" && id) this.#meet(id);
     else this.#rest();
   }
@@ -93,15 +102,15 @@ export class Main {
     this.model.openId = null;
   }
 
-  #nearby() {
+  #page(page) {
     this.#close();
     this.frame.dataset.pane = "chat";
-    const page = new Nearby(this);
     this.#conversation = page;
     this.stage.replaceChildren(page.element);
     page.element.querySelector("h2").focus();
     page.start();
     this.sidebar.draw();
+    this.#title();
   }
 
   /** Nothing open: the list alone on a phone, a word beside it on a desktop. */
@@ -163,6 +172,6 @@ export class Main {
   #title() {
     const unread = this.model.unread;
     const chat = this.model.chats.get(this.model.openId);
-    document.title = (unread ? `(${unread}) ` : "") + (chat ? `${this.model.titleOf(chat)} · chatd` : "chatd");
+    document.title = (unread ? `(${unread}) ` : "") + (chat ? `${this.model.titleOf(chat)} · chatd` : this.#conversation?.title ? `${this.#conversation.title} · chatd` : "chatd");
   }
 }

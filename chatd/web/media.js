@@ -1,6 +1,7 @@
 /** Attachments: shown in messages, and sent with them where the server takes them. */
 
 import { button, explain, h, icon, toast } from "./dom.js";
+import { showPicture } from "./viewer.js";
 import { ChatdError } from "./chatd.js";
 
 const TYPES = ["image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "video/webm"];
@@ -9,6 +10,16 @@ const BOX = { width: 320, height: 320 };
 /** Links last some minutes: what is known of a medium is asked for again a little before they end. */
 const EARLY_MS = 30_000;
 const known = new Map();
+const REASONS = {
+  type_mismatch: "This is no file of the type that its name says", truncated: "The file is not whole", malformed: "The file is damaged",
+  too_many_pixels: "The picture has too many pixels", infected: "A virus was found in it", unscannable: "It cannot be checked for viruses right now",
+};
+
+/** Why a file was not taken, for people. */
+function refusal({ code, reason, detail, message, errors }) {
+  const text = REASONS[reason] ?? (code === "too_large" ? "It is too big: pictures may have 5 MB, videos 500 MB" : errors?.[0]?.message ?? detail ?? message ?? "The file was not taken");
+  return text;
+}
 
 /** A link of the server's as this page reaches it: a proxy may give the server another name than it knows. */
 function reachable(main, link) {
@@ -28,8 +39,9 @@ async function detailsOf(main, mediaId) {
 }
 
 /** An attachment of a message as an element: a picture or a video that keeps its place while it loads. */
-export function showAttachment(view, { media_id }) {
+export function showAttachment(view, { media_id, width, height }) {
   const place = h("div", { class: "attachment", role: "group", "aria-label": "Attachment" }, icon("file"));
+  keep(place, width, height);
   detailsOf(view.main, media_id).then((medium) => fill(view, place, medium), (error) => {
     if (!error.code) throw error;
     place.replaceChildren(icon("file"), h("span", { class: "muted" }, error.status === 404 ? "This attachment is gone" : explain(error)));
@@ -37,13 +49,16 @@ export function showAttachment(view, { media_id }) {
   return place;
 }
 
+/** Hold the place that a picture will take, so that nothing jumps when it comes. */
+function keep(place, width, height) {
+  if (!width || !height) return;
+  const scale = Math.min(1, BOX.width / width, BOX.height / height);
+  place.style.width = `${Math.max(96, Math.round(width * scale))}px`;
+  place.style.aspectRatio = `${width} / ${height}`;
+}
+
 function fill(view, place, medium) {
-  const { width, height } = medium;
-  if (width && height) {
-    const scale = Math.min(1, BOX.width / width, BOX.height / height);
-    place.style.width = `${Math.max(80, Math.round(width * scale))}px`;
-    place.style.aspectRatio = `${width} / ${height}`;
-  }
+  keep(place, medium.width, medium.height);
   if (medium.status !== "ready") {
     place.replaceChildren(icon("file"), h("span", { class: "muted" }, medium.status === "pending" ? "Being looked at…" : "Not accepted"));
     return;
@@ -54,7 +69,9 @@ function fill(view, place, medium) {
     place.replaceChildren(h("video", { src: url, controls: true, preload: "metadata", "aria-label": medium.file_name, onerror: failed }));
   } else {
     const small = medium.thumbnail ? reachable(view.main, medium.thumbnail_url) : url;
-    place.replaceChildren(h("a", { href: url, target: "_blank", rel: "noopener", tabindex: "-1" }, h("img", { src: small, alt: medium.file_name, onerror: failed })));
+    place.replaceChildren(h("button", { type: "button", class: "picture", "aria-label": `Show ${medium.file_name}`,
+      onclick: async () => showPicture(reachable(view.main, (await detailsOf(view.main, medium.media_id)).url), medium.file_name) },
+    h("img", { src: small, alt: medium.file_name, onerror: failed })));
   }
   view.settle();
 }
@@ -86,6 +103,13 @@ export class Attaching {
     }
   }
 
+  dropped(event) {
+    const files = [...(event.dataTransfer?.files ?? [])];
+    if (!files.length || this.button.hidden) return;
+    event.preventDefault();
+    this.#take(files);
+  }
+
   /** They have been sent. */
   clear() {
     for (const file of this.#files.values()) URL.revokeObjectURL(file.picture);
@@ -115,7 +139,7 @@ export class Attaching {
       mine.uploadId = upload.media_id;
       await this.#send(mine, upload, file);
       const medium = await this.main.client.rest("POST", `/media/${upload.media_id}/complete`);
-      if (medium.status === "rejected") throw new ChatdError("media_rejected", "This file is not accepted");
+      if (medium.status === "rejected") throw new ChatdError("media_rejected", refusal(medium));
       mine.mediaId = upload.media_id;
     } catch (error) {
       if (!error.code) throw error;
@@ -133,12 +157,12 @@ export class Attaching {
       for (const [name, value] of Object.entries(headers)) {
         if (!/^(host|content-length)$/i.test(name)) request.setRequestHeader(name, value);
       }
-      request.upload.onprogress = ({ loaded, total }) => { mine.share = loaded / total; mine.bar?.style.setProperty("width", `${100 * mine.share}%`); };
+      request.upload.onprogress = ({ loaded, total }) => { mine.share = loaded / total; mine.bar?.style.setProperty("width", `${100 * mine.share}%`); mine.track?.setAttribute("aria-valuenow", String(Math.round(100 * mine.share))); };
       request.onload = () => {
         if (request.status < 300) return resolve();
         let said = {};
         try { said = JSON.parse(request.responseText); } catch { /* an object store answers in XML */ }
-        reject(new ChatdError(said.code ?? "upload_failed", said.detail ?? said.message ?? "The file was not taken", { status: request.status }));
+        reject(new ChatdError(said.code ?? "upload_failed", refusal(said), { status: request.status }));
       };
       request.onerror = () => reject(new ChatdError("network", "The upload was cut off"));
       request.onabort = () => reject(new ChatdError("aborted", "The upload was stopped"));
@@ -162,8 +186,10 @@ export class Attaching {
     this.element.replaceChildren(...[...this.#files].map(([key, file]) => {
       file.bar = h("span", { class: "bar" });
       file.bar.style.width = `${100 * file.share}%`;
-      return h("li", { class: file.mediaId ? "done" : null }, file.picture ? h("img", { src: file.picture, alt: "" }) : icon("file"),
-        h("span", { class: "unseen" }, `${file.name}${file.mediaId ? "" : ", being uploaded"}`), !file.mediaId && file.bar,
+      const track = h("span", { class: "track", role: "progressbar", "aria-label": `Uploading ${file.name}`, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.round(100 * file.share)) }, file.bar);
+      file.track = track;
+      return h("li", { class: file.mediaId ? "done" : null, title: file.name }, file.picture ? h("img", { src: file.picture, alt: "" }) : h("span", { class: "lines" }, icon("file"), h("small", {}, file.name)),
+        h("span", { class: "unseen" }, `${file.name}${file.mediaId ? ", ready" : ", being uploaded"}`), !file.mediaId && track,
         button("close", `Leave out ${file.name}`, () => this.#drop(key)));
     }));
     this.changed();

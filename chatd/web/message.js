@@ -1,7 +1,9 @@
 /** One message as an element, and what can be done with it. */
 
-import { attempt, avatar, explain, h, icon, linked, timeOf } from "./dom.js";
+import { attempt, avatar, explain, h, icon, timeOf } from "./dom.js";
+import { mentionsMe, worded } from "./mentions.js";
 import { confirm, showMenu } from "./menu.js";
+import { threadLink } from "./thread.js";
 
 export const QUICK = ["👍", "❤️", "😂", "😮", "😢", "🙏"];
 const SYSTEM = {
@@ -43,7 +45,8 @@ export function signature(view, message, { first, last, status, readers }) {
   const { model } = view;
   const parent = message.reply_to && view.chat.messages.get(message.reply_to);
   return [message.updated_seq, message.moderation_status, first, last, status, readers, message.error?.code, model.people.name(message.sender_id),
-    model.people.avatarUrl(message.sender_id), parent?.updated_seq, parent && model.people.name(parent.sender_id),
+    model.people.avatarUrl(message.sender_id), parent?.updated_seq, parent && model.people.name(parent.sender_id), message.thread?.reply_count, message.pinned_at,
+    message.reply_preview?.text, message.content.mentions?.map((id) => model.people.name(id)).join(),
     message.content.type === "system" && systemText(model, message)].join("\u0001");
 }
 
@@ -57,27 +60,28 @@ export function messageElement(view, message, look) {
   const group = chat.type !== "direct";
   const bubble = h("div", { class: "bubble" },
     !mine && group && look.first && h("span", { class: "sender" }, name),
-    !gone && message.reply_to && quote(view, message),
+    !gone && message.content.forwarded && h("span", { class: "forwarded" }, icon("forward"), "Forwarded"),
+    !gone && message.reply_to && !view.inThread && quote(view, message),
     ...(gone ? [h("p", { class: "gone" }, plainText(message))] : body(view, message)),
-    h("span", { class: "meta" }, !gone && message.edited_at && h("span", {}, "edited"),
+    h("span", { class: "meta" }, !gone && message.pinned_at && icon("pinned", "Pinned"), !gone && message.edited_at && h("span", {}, "edited"),
       h("time", { datetime: message.sent_at }, timeOf(message.sent_at)), mine && !gone && tick(look)));
   const actions = !gone && !message.pending && h("button", { type: "button", class: "dots", tabindex: "-1", "aria-label": "What to do with this message",
     "aria-haspopup": "menu", onclick: (event) => openActions(view, message, event.currentTarget) }, icon("more"));
   const failed = look.status === "failed" && failure(view, message);
   return h("li", {
-    class: ["message", mine ? "mine" : "theirs", look.first && "opens", look.last && "ends", gone && "is-gone", onlyEmoji(message) && "emoji-only"].filter(Boolean).join(" "),
+    class: ["message", mine ? "mine" : "theirs", look.first && "opens", look.last && "ends", gone && "is-gone", onlyEmoji(message) && "emoji-only", !gone && mentionsMe(model, message) && "for-me"].filter(Boolean).join(" "),
     tabindex: "-1", dataset: { id: message.id ?? message.key },
     onkeydown: (event) => keys(view, message, event),
     oncontextmenu: (event) => { if (actions && !event.target.closest("a") && !getSelection().toString()) { event.preventDefault(); openActions(view, message, bubble); } },
   },
   h("span", { class: "unseen" }, mine ? "You said: " : `${name} said: `),
   !mine && group && (look.last ? avatar(message.sender_id, name, { url: model.people.avatarUrl(message.sender_id) }) : h("span", { class: "avatar none" })),
-  h("div", { class: "column" }, h("div", { class: "row" }, bubble, actions), failed, !gone && reactions(view, message)));
+  h("div", { class: "column" }, h("div", { class: "row" }, bubble, actions), failed, !gone && reactions(view, message), !gone && threadLink(view, message)));
 }
 
 function body(view, message) {
   const { text = "", attachments = [] } = message.content;
-  return [...attachments.map((attachment) => view.attachment(attachment, message)), text && h("p", { class: "words" }, linked(text))];
+  return [...attachments.map((attachment) => view.attachment(attachment, message)), text && h("p", { class: "words", dir: "auto" }, worded(view.model, message.content))];
 }
 
 function quote(view, message) {
@@ -87,7 +91,7 @@ function quote(view, message) {
   if (shown) view.model.people.want([shown.sender]);
   const who = !shown ? "A message from before" : shown.sender === view.model.me.id ? "You" : view.model.people.name(shown.sender);
   return h("button", { type: "button", class: "quote", tabindex: "-1", onclick: () => view.goTo(message.reply_to) },
-    h("strong", {}, who), h("span", {}, shown ? shown.text : "Show it"));
+    h("strong", {}, who), h("span", { dir: "auto" }, shown ? shown.text ?? "Message deleted" : "Show it"));
 }
 
 const TICKS = {
@@ -132,7 +136,7 @@ export function openActions(view, message, anchor) {
   showMenu(anchor, [
     { icon: "reply", label: "Reply", run: () => view.composer.reply(message) },
     text && { icon: "copy", label: "Copy text", run: () => attempt(() => copy(text)) },
-    mine && { icon: "edit", label: "Edit", run: () => view.composer.edit(message) },
+    mine && !message.content.forwarded && { icon: "edit", label: "Edit", run: () => view.composer.edit(message) },
     ...view.moreActions(message),
     may && { icon: "trash", label: "Delete", danger: true, run: () => remove(view, message) },
   ], {
@@ -159,7 +163,7 @@ function keys(view, message, event) {
   if (event.key === "Enter" || event.key === " " || event.key === "ContextMenu") {
     if (!gone) openActions(view, message, event.currentTarget.querySelector(".bubble"));
   } else if (event.key === "r" && !gone) view.composer.reply(message);
-  else if (event.key === "e" && mine && !gone) view.composer.edit(message);
+  else if (event.key === "e" && mine && !gone && !message.content.forwarded) view.composer.edit(message);
   else if (event.key === "Delete" && mine && !gone) remove(view, message);
   else return;
   event.preventDefault();

@@ -3,10 +3,13 @@
  * client's events; views subscribe with `on` and draw. No elements in here.
  */
 
+import { isMuted } from "./mine.js";
 import { People } from "./people.js";
 
 const PAGE = 50;
 const MAX_LIST_PAGES = 3;
+/** So many new chats are asked for one by one; more come by the list. */
+const FEW = 10;
 
 export class Model {
   #handlers = new Map();
@@ -38,10 +41,12 @@ export class Model {
 
   // ---------------------------------------------------------------------- reading
 
-  /** My chats, newest activity first. */
-  sorted() {
+  /** My chats, pinned ones first, then by newest activity; those in the archive, or the others. */
+  sorted({ archived = false } = {}) {
     const at = (chat) => chat.last_message?.sent_at ?? chat.created_at ?? "";
-    return [...this.chats.values()].sort((a, b) => at(b).localeCompare(at(a)));
+    const pinned = (chat) => (chat.settings?.pinned ? 1 : 0);
+    return [...this.chats.values()].filter((chat) => Boolean(chat.settings?.archived) === archived)
+      .sort((a, b) => pinned(b) - pinned(a) || (at(b) < at(a) ? -1 : at(b) > at(a) ? 1 : 0));
   }
 
   titleOf(chat) {
@@ -64,7 +69,7 @@ export class Model {
     return { status: known === "read" || known === "delivered" || reached(chat.received) ? "delivered" : "sent", readers: 0 };
   }
 
-  get unread() { return [...this.chats.values()].reduce((sum, chat) => sum + (chat.unread_count > 0 ? 1 : 0), 0); }
+  get unread() { return [...this.chats.values()].reduce((sum, chat) => sum + (chat.unread_count > 0 && !isMuted(chat) ? 1 : 0), 0); }
 
   // ---------------------------------------------------------------------- loading
 
@@ -74,6 +79,16 @@ export class Model {
       await this.more();
       if (!this.nextCursor) break;
     }
+    const away = await this.client.rest("GET", "/chats?archived=true&limit=100");
+    for (const chat of away.items) this.put(chat);
+    if (away.items.length) this.emit("list");
+  }
+
+  /** The newest chats once more: what came while nobody listened is among them. */
+  async #again() {
+    const page = await this.client.rest("GET", "/chats?limit=100");
+    for (const chat of page.items) this.put(chat);
+    this.emit("list");
   }
 
   async more() {
@@ -140,11 +155,14 @@ export class Model {
   // ----------------------------------------------------------------------- events
 
   onReady({ chats }) {
+    const unknown = [];
     for (const { chat_id, ...state } of chats) {
       const chat = this.chats.get(chat_id);
       if (chat) Object.assign(chat, state);
-      else if (this.listed) this.#refetch(chat_id);
+      else if (this.listed) unknown.push(chat_id);
     }
+    if (unknown.length > FEW) this.#quietly(this.#again());
+    else for (const chatId of unknown) this.#refetch(chatId);
     this.emit("list");
   }
 
@@ -158,14 +176,22 @@ export class Model {
     if (message.sender_id !== this.me.id && message.seq > chat.last_read_seq) chat.unread_count++;
     if (message.content.type === "system" && chat.members) this.#refetch(chat_id);
     if (chat.loaded || chat.loading) this.#store(chat, message);
+    if (message.thread_id) this.#threaded(chat, message.thread_id, message, 1);
     this.people.want([message.sender_id]);
     this.emit("messages", { chatId: chat_id, message });
     this.emit("list");
   }
 
-  onUpdate({ chat_id, message }) { this.#change(chat_id, message.id, () => message); }
+  onUpdate({ chat_id, message }) {
+    this.#change(chat_id, message.id, () => message);
+    this.#quoted(chat_id, message.id, message.content.text?.slice(0, 140) ?? null);
+  }
 
   onDelete({ chat_id, seq, message_id }) {
+    const chat = this.chats.get(chat_id);
+    const old = chat?.messages.get(message_id);
+    if (old?.thread_id && old.content.type !== "tombstone") this.#threaded(chat, old.thread_id, old, -1);
+    this.#quoted(chat_id, message_id, null);
     this.#change(chat_id, message_id, (old) => ({
       ...old, updated_seq: seq, content: { type: "tombstone" }, reactions: [], reply_preview: null, deleted_at: new Date().toISOString(),
     }));
@@ -282,6 +308,22 @@ export class Model {
     if (chat.last_message?.id === messageId) chat.last_message = change(chat.last_message);
     this.emit("messages", { chatId });
     this.emit("list");
+  }
+
+  /** A reply more, or less, in the thread of a message that is here (docs/conversations.md). */
+  #threaded(chat, rootId, { seq, sent_at: at }, step) {
+    const root = chat.messages.get(rootId);
+    const known = root?.thread ?? { reply_count: 0, last_reply_seq: 0, last_reply_at: at };
+    if (!root || (step > 0 && known.last_reply_seq >= seq)) return; // counted in what history said
+    const count = known.reply_count + step;
+    root.thread = count > 0 ? { ...known, reply_count: count, ...(step > 0 && { last_reply_seq: seq, last_reply_at: at }) } : undefined;
+  }
+
+  /** What quotes of a message say now. */
+  #quoted(chatId, messageId, text) {
+    for (const message of this.chats.get(chatId)?.order ?? []) {
+      if (message.reply_to === messageId && message.reply_preview) message.reply_preview = { ...message.reply_preview, text };
+    }
   }
 
   /** The newest state of a message wins, whatever came first. */

@@ -1,4 +1,4 @@
-/** What keeps people safe: requests of strangers, blocks, reports, and who may see and write what. */
+/** What keeps people safe: requests of strangers, blocks and reports. */
 
 import { attempt, avatar, h, shortTime, toast } from "./dom.js";
 import { confirm, showDialog } from "./menu.js";
@@ -74,16 +74,26 @@ export class Requests {
 
 /** Report a message: to the people who moderate. */
 export function report(view, message) {
+  complain(view.main, "Report a message", `/chats/${view.chatId}/messages/${message.id}/report`, h("blockquote", {}, plainText(message)));
+}
+
+/** A button that reports somebody; null where the server takes no reports. */
+export async function reportUser(main, user, close) {
+  if (!(await main.features.has("POST", "/users/{user_id}/report"))) return null;
+  return h("button", { type: "button", class: "text", onclick: () => { close(); complain(main, `Report ${user.display_name}`, `/users/${user.id}/report`); } }, "Report");
+}
+
+function complain(main, title, path, about = null) {
   const form = h("form", { onsubmit: async (event) => {
     event.preventDefault();
     const { reason, description } = Object.fromEntries(new FormData(form));
-    const done = await attempt(() => view.main.client.rest("POST", `/chats/${view.chatId}/messages/${message.id}/report`, { reason, ...(description && { description }) }));
+    const done = await attempt(() => main.client.rest("POST", path, { reason, ...(description && { description }) }));
     if (done) { dialog.close(); toast("Thank you. Somebody will look at it."); }
-  } }, h("blockquote", {}, plainText(message)),
-  h("label", { class: "field" }, h("span", {}, "What is wrong with it"), h("select", { name: "reason" }, Object.entries(REASONS).map(([value, text]) => h("option", { value }, text)))),
+  } }, about,
+  h("label", { class: "field" }, h("span", {}, "What is wrong"), h("select", { name: "reason" }, Object.entries(REASONS).map(([value, text]) => h("option", { value }, text)))),
   h("label", { class: "field" }, h("span", {}, "Anything to add"), h("textarea", { name: "description", rows: "2", maxlength: "1000" })),
   h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Report")));
-  const dialog = showDialog("Report a message", form);
+  const dialog = showDialog(title, form);
 }
 
 /** A button that blocks somebody, or takes it back. Nothing where the server has no blocks. */
@@ -104,21 +114,24 @@ export async function blockButton(main, userId, name) {
   return element;
 }
 
-const AUDIENCES = { everyone: "Everybody", shared_chats: "People of my groups", nobody: "Nobody" };
-
-/** Who may see and write what. */
-export async function privacy(main) {
-  await attempt(async () => {
-    const now = await main.client.rest("GET", "/privacy");
-    const choice = (label, name) => h("label", { class: "field" }, h("span", {}, label),
-      h("select", { name }, Object.entries(AUDIENCES).map(([value, text]) => h("option", { value, selected: now[name] === value }, text))));
-    const form = h("form", { onsubmit: async (event) => {
-      event.preventDefault();
-      const { last_seen, messages_from, read_receipts } = Object.fromEntries(new FormData(form));
-      if (await attempt(() => main.client.rest("PATCH", "/privacy", { last_seen, messages_from, read_receipts: read_receipts === "on" }))) { dialog.close(); toast("Saved."); }
-    } }, choice("Who may see when I was last here", "last_seen"), choice("Who may write to me directly", "messages_from"),
-    h("label", { class: "check" }, h("input", { type: "checkbox", name: "read_receipts", checked: now.read_receipts }), h("span", {}, "Let others see what I have read")),
-    h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Save")));
-    const dialog = showDialog("Privacy", form);
+/** Whom I have blocked, in the settings. */
+export async function drawBlocked(main, place) {
+  const items = [];
+  for (let cursor = ""; cursor !== null;) {
+    const page = await main.client.rest("GET", `/blocks?limit=200${cursor && `&cursor=${encodeURIComponent(cursor)}`}`);
+    items.push(...page.items);
+    cursor = page.next_cursor;
+  }
+  const { people } = main.model;
+  people.want(items.map(({ user_id }) => user_id));
+  const draw = () => place.replaceChildren(items.length ? h("ul", { class: "cards" }, items.map((item) => h("li", {}, h("div", { class: "card-row" },
+    avatar(item.user_id, people.name(item.user_id), { url: people.avatarUrl(item.user_id) }), h("span", { class: "lines" }, h("strong", {}, people.name(item.user_id)))),
+  h("button", { type: "button", class: "plain", "aria-label": `Unblock ${people.name(item.user_id)}`, onclick: () => unblock(item) }, "Unblock")))) : h("p", { class: "muted" }, "You have blocked nobody. You can do it in the details of a conversation."));
+  const unblock = (item) => attempt(async () => {
+    await main.client.rest("DELETE", `/blocks/${item.user_id}`);
+    items.splice(items.indexOf(item), 1);
+    draw();
   });
+  draw();
+  return main.model.on("people", draw);
 }

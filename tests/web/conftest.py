@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
 
 from tests.ops.serving import Serving
@@ -12,6 +14,7 @@ from tests.web.wire import Wire
 
 CHROMIUM = shutil.which("chromium")
 PATIENCE_MS = 20_000
+PASSWORD = "correct horse"
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -27,11 +30,26 @@ UNLIMITED = {
 }
 expect.set_options(timeout=PATIENCE_MS)
 
+#: A call with the page's own token, decoded; what is refused fails the test.
+REST = """async ([method, path, body]) => {
+  const { access_token } = JSON.parse(localStorage["chatd.session"]);
+  const headers = { Authorization: `Bearer ${access_token}`, "Content-Type": "application/json" };
+  const sent = body === null ? undefined : JSON.stringify(body);
+  const response = await fetch(`/api${path}`, { method, headers, body: sent });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  return text ? JSON.parse(text) : null;
+}"""
+
 
 @pytest.fixture(scope="session")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     """A `chatd serve` of two workers, with everything of its own."""
-    serving = Serving(tmp_path_factory.mktemp("web"), ("--port", "0", "--workers", "2"), UNLIMITED)
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    environ = {**UNLIMITED, "CHATD_SECRETS_VAPID_KEY": key.decode()}
+    serving = Serving(tmp_path_factory.mktemp("web"), ("--port", "0", "--workers", "2"), environ)
     try:
         serving.saw("ready on ")
         yield serving
@@ -64,6 +82,7 @@ class Person:
 
     def __init__(self, name: str, context: BrowserContext, page: Page, url: str) -> None:
         self.name, self.context, self.page, self.url = name, context, page, url
+        self.email = f"{name.split()[0].lower()}-{id(self)}@example.com"
         self.complaints: list[str] = []
         page.on("pageerror", lambda error: self.complaints.append(f"{error}"))
         page.on("console", lambda message: self._heard(message))
@@ -80,10 +99,29 @@ class Person:
         await page.goto(self.url)
         await page.get_by_role("button", name="Create an account").click()
         await page.get_by_label("Your name").fill(self.name)
-        await page.get_by_label("Email").fill(f"{self.name.split()[0].lower()}-{id(self)}@example.com")
-        await page.get_by_label("Password").fill("correct horse")
+        await page.get_by_label("Email").fill(self.email)
+        await page.get_by_label("Password").fill(PASSWORD)
         await page.get_by_role("button", name="Create account").click()
         await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
+
+    async def log_in(self, page: Page) -> None:
+        """The same account in another browser's page."""
+        await page.goto(self.url)
+        await page.get_by_label("Email").fill(self.email)
+        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_role("button", name="Log in").click()
+        await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
+
+    async def settings(self, matter: str) -> None:
+        """A matter of one's settings, as one finds it."""
+        await self.page.get_by_role("button", name=f"{self.name}: your account").click()
+        await self.page.get_by_role("menuitem", name="Settings").click()
+        await self.page.get_by_role("navigation", name="Settings").get_by_role("link", name=matter).click()
+        await expect(self.page.get_by_role("heading", name=matter, level=2)).to_be_visible()
+
+    async def rest(self, method: str, path: str, body: Any = None) -> Any:
+        """What the server answers to this person's token."""
+        return await self.page.evaluate(REST, [method, path, body])
 
     async def id(self) -> str:
         return str(await self.page.evaluate("JSON.parse(localStorage['chatd.session']).user.id"))

@@ -108,7 +108,7 @@ async def test_a_phone_shows_the_list_or_a_conversation(person: Arrive) -> None:
     assert await ask(ann, "tooSmall") == []
     box = page.get_by_role("textbox", name="Message")
     await box.fill("From the train")
-    await page.get_by_role("button", name="Send").tap()
+    await page.get_by_role("button", name="Send", exact=True).tap()
     await expect(bob.page.get_by_role("link", name="Ann Lee")).to_contain_text("From the train")
     await page.get_by_role("link", name="Back to the list").tap()
     await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()

@@ -1,0 +1,107 @@
+/** Messages that are sent at their time: made, listed, taken back. */
+
+import { attempt, button, dayName, h, icon, plural, timeOf, toast } from "./dom.js";
+import { confirm, showDialog } from "./menu.js";
+import { plainText } from "./message.js";
+
+const FAILURES = { forbidden: "You could not write there any more", chat_not_found: "The conversation was gone", muted: "You were muted", blocked: "It was not accepted" };
+
+/** A time as `datetime-local` has it. */
+function local(date) {
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
+}
+
+/** Times that people mean when they say later. */
+function suggestions(now) {
+  const at = (days, hours) => new Date(now.getFullYear(), now.getMonth(), now.getDate() + days, hours);
+  return [
+    ["In an hour", new Date(now.getTime() + 3_600_000)],
+    now.getHours() < 19 && ["This evening", at(0, 20)],
+    ["Tomorrow morning", at(1, 9)],
+    ["Monday morning", at((8 - now.getDay()) % 7 || 7, 9)],
+  ].filter(Boolean);
+}
+
+/** Ask when, and leave `content` with the server until then; `done()` once it is there. */
+export function sendLater(view, content, replyTo, done) {
+  const go = (date) => attempt(async () => {
+    if (!(date > new Date())) throw Object.assign(new Error("Choose a time that is still to come."), { code: "validation_failed" });
+    await view.main.client.rest("POST", `/chats/${view.chatId}/scheduled`, { content, send_at: date.toISOString(), ...(replyTo && { reply_to: replyTo }) });
+    dialog.close();
+    done();
+    toast(`It is sent ${when(date.toISOString())}.`);
+  });
+  const now = new Date();
+  const field = h("input", { type: "datetime-local", name: "at", required: true, min: local(now), value: local(new Date(now.getTime() + 3_600_000)) });
+  const dialog = showDialog("Send later", h("blockquote", {}, plainText({ content })),
+    h("div", { class: "choices" }, suggestions(now).map(([label, date]) => h("button", { type: "button", class: "plain", onclick: () => go(date) },
+      h("span", {}, label), h("small", { class: "muted" }, when(date.toISOString()))))),
+    h("form", { onsubmit: (event) => { event.preventDefault(); go(new Date(field.value)); } },
+      h("label", { class: "field" }, h("span", {}, "Another time"), field),
+      h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Schedule"))));
+}
+
+function when(iso) {
+  const day = dayName(iso);
+  return `${{ Today: "today", Yesterday: "yesterday" }[day] ?? day} at ${timeOf(iso)}`;
+}
+
+/** A line above the box of a conversation while something waits there. */
+export class Waiting {
+  #offs = [];
+
+  constructor(view) {
+    this.view = view;
+    this.element = h("button", { type: "button", class: "waiting", hidden: true, onclick: () => this.#show() });
+    this.#offs.push(view.model.on("scheduled", () => this.draw()));
+    this.draw();
+  }
+
+  leave() { for (const off of this.#offs) off(); }
+
+  draw() {
+    const { length } = this.view.main.mine.waiting(this.view.chatId);
+    this.element.hidden = length === 0;
+    this.element.replaceChildren(icon("clock"), h("span", {}, `${plural(length, "message")} scheduled`));
+  }
+
+  #show() {
+    const { main, model, chatId } = this.view;
+    const list = h("ul", { class: "cards" });
+    const draw = () => { list.replaceChildren(...rows(main, main.mine.waiting(chatId))); if (!list.children.length) dialog.close(); };
+    const dialog = showDialog("Scheduled messages", list);
+    const off = model.on("scheduled", draw);
+    dialog.addEventListener("close", off);
+    draw();
+  }
+}
+
+function rows(main, items, { named = false } = {}) {
+  return [...items].sort((a, b) => a.send_at.localeCompare(b.send_at)).map((item) => {
+    const chat = main.model.chats.get(item.chat_id);
+    return h("li", {}, h("div", { class: "card-row" },
+      h("span", { class: "line" }, h("strong", {}, when(item.send_at)), named && chat && h("span", { class: "muted" }, main.model.titleOf(chat))),
+      h("span", {}, plainText(item)),
+      item.failure && h("span", { class: "failure" }, `Not sent: ${FAILURES[item.failure] ?? item.failure}`)),
+    button("trash", "Take it back", () => cancel(main, item)));
+  });
+}
+
+async function cancel(main, item) {
+  if (!(await confirm("Take this message back?", "It will not be sent.", "Take it back"))) return;
+  if (await attempt(() => main.client.rest("DELETE", `/scheduled/${item.id}`))) {
+    main.mine.scheduled.delete(item.id);
+    main.model.emit("scheduled", { item });
+  }
+}
+
+/** All of mine, in the settings: what waits, and what could not be sent. */
+export async function drawScheduled(main, place) {
+  const show = async () => {
+    const [pending, failed] = await Promise.all(["pending", "failed"].map((status) => main.client.rest("GET", `/scheduled?status=${status}&limit=100`)));
+    const items = [...failed.items, ...pending.items];
+    place.replaceChildren(items.length ? h("ul", { class: "cards" }, rows(main, items, { named: true })) : h("p", { class: "muted" }, "Nothing waits to be sent. Use the clock beside the box of a conversation to send a message later."));
+  };
+  await show();
+  return main.model.on("scheduled", () => attempt(show));
+}

@@ -1,0 +1,120 @@
+"""Pictures and videos from one browser to another."""
+
+import base64
+import io
+from collections.abc import Callable
+from typing import Any
+
+from PIL import Image
+from playwright.async_api import expect
+
+Arrive = Callable[..., Any]
+#: Natural size of a picture once it is there.
+SIZE = "(image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
+#: A short film that the browser makes itself, as base64.
+RECORD = """async () => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 48 });
+  const brush = canvas.getContext("2d");
+  const recorder = new MediaRecorder(canvas.captureStream(25), { mimeType: "video/webm;codecs=vp8" });
+  const parts = [];
+  let frames = 0;
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  const done = new Promise((resolve) => { recorder.onstop = resolve; });
+  recorder.start();
+  const paint = () => {
+    brush.fillStyle = `hsl(${frames * 20} 80% 50%)`;
+    brush.fillRect(0, 0, 64, 48);
+    if (++frames < 20) requestAnimationFrame(paint);
+    else recorder.stop();
+  };
+  paint();
+  await done;
+  const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
+  return btoa(String.fromCharCode(...bytes));
+}"""
+#: Its size once it has been played to the end.
+PLAY = """async (video) => {
+  video.muted = true;
+  const ended = new Promise((resolve, reject) => {
+    video.onended = resolve;
+    video.onerror = () => reject(video.error);
+  });
+  await video.play();
+  await ended;
+  return [video.videoWidth, video.videoHeight];
+}"""
+
+
+def picture(width: int, height: int) -> bytes:
+    """A PNG whose bytes nobody else has."""
+    out = io.BytesIO()
+    Image.effect_noise((width, height), 80).convert("RGB").save(out, "PNG")
+    return out.getvalue()
+
+
+async def choose(person: Any, *chosen: dict[str, Any]) -> None:
+    async with person.page.expect_file_chooser() as choosing:
+        await person.page.get_by_role("button", name="Attach a picture or video").click()
+    await (await choosing.value).set_files(list(chosen))
+
+
+async def conversation(person: Arrive) -> tuple[Any, Any]:
+    ann, bob = await person("Ann Lee"), await person("Bob Ray")
+    await bob.meet(ann)
+    await ann.open("Bob Ray")
+    return ann, bob
+
+
+async def test_a_picture_goes_to_the_other_small_and_whole(person: Arrive) -> None:
+    ann, bob = await conversation(person)
+    await choose(bob, {"name": "lake.png", "mimeType": "image/png", "buffer": picture(1200, 900)})
+    await expect(bob.page.locator(".attaching .done")).to_have_count(1)
+    await bob.say("At the lake")
+    await expect(bob.page.locator(".attaching")).to_be_hidden()
+    thumbnail = ann.message("At the lake").get_by_role("img", name="lake.png")
+    await expect(thumbnail).to_be_visible()
+    assert await thumbnail.evaluate(SIZE) == [480, 360]
+    await ann.page.get_by_role("button", name="Show lake.png").click()
+    whole = ann.page.get_by_role("dialog", name="lake.png").get_by_role("img", name="lake.png")
+    assert await whole.evaluate(SIZE) == [1200, 900]
+    await ann.page.keyboard.press("Escape")
+    await expect(ann.page.get_by_role("dialog")).to_have_count(0)
+    await expect(ann.page.get_by_role("button", name="Show lake.png")).to_be_focused()
+
+
+async def test_an_upload_shows_how_far_it_is_and_can_be_left_out(person: Arrive) -> None:
+    _, bob = await conversation(person)
+    # The bytes wait on their way until the test has looked.
+    held: list[Any] = []
+    await bob.page.route("**/upload?*", lambda route: held.append(route))
+    await choose(bob, {"name": "lake.png", "mimeType": "image/png", "buffer": picture(40, 30)})
+    await expect(bob.page.get_by_role("progressbar", name="Uploading lake.png")).to_be_visible()
+    await expect(bob.page.get_by_role("button", name="Send", exact=True)).to_be_disabled()
+    await bob.page.get_by_role("button", name="Leave out lake.png").click()
+    await expect(bob.page.locator(".attaching")).to_be_hidden()
+    for route in held:
+        await route.abort()
+
+
+async def test_a_video_can_be_played(person: Arrive) -> None:
+    ann, bob = await conversation(person)
+    recorded = base64.b64decode(await bob.page.evaluate(RECORD))
+    await choose(bob, {"name": "waves.webm", "mimeType": "video/webm", "buffer": recorded})
+    await expect(bob.page.locator(".attaching .done")).to_have_count(1)
+    await bob.page.get_by_role("button", name="Send", exact=True).click()
+    video = ann.page.locator("video[aria-label='waves.webm']")
+    await expect(video).to_be_visible()
+    assert await video.evaluate(PLAY) == [64, 48]
+
+
+async def test_a_file_that_is_not_taken_says_why(person: Arrive) -> None:
+    _, bob = await conversation(person)
+    refused = bob.page.locator(".toast.bad")
+    await choose(bob, {"name": "page.png", "mimeType": "image/png", "buffer": b"<script>alert(1)</script>"})
+    await expect(refused.filter(has_text="page.png: ")).to_be_visible()
+    await choose(bob, {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"words"})
+    await expect(refused.filter(has_text="notes.txt: pictures (JPEG")).to_be_visible()
+    await choose(bob, {"name": "big.png", "mimeType": "image/png", "buffer": bytes(6_000_000)})
+    await expect(refused.filter(has_text="big.png: ")).to_be_visible()
+    await expect(bob.page.locator(".attaching")).to_be_hidden()
+    await expect(bob.page.get_by_role("button", name="Send", exact=True)).to_be_disabled()
