@@ -130,6 +130,30 @@ async def test_the_last_message_lost_is_found_by_the_sweep(two: World) -> None:
     await b.wait(lambda f: f.get("message", {}).get("id") == ack["message_id"], seconds=HEAL_S + 1)
 
 
+async def test_a_receipt_that_is_healed_goes_to_the_senders_alone(two: World) -> None:
+    ann, bob, cat = await two.users(3)
+    chat = await two.group(ann, bob, cat)
+    a, b = await two.phone(ann), await two.phone(bob, node=1)
+    c, quiet = await two.phone(cat, node=1), await two.phone(ann, node=1)
+    said = await a.say(chat, "who hears this?")
+    await b.event("message.new", seq=said["seq"])
+    heard = two.nodes[1].broker._heard_chat
+
+    def deaf_to_marks(chat_id: str, said: envelope.ChatEnvelope) -> None:
+        if not isinstance(said, envelope.Marks):
+            heard(chat_id, said)
+
+    two.nodes[1].broker._heard_chat = deaf_to_marks  # type: ignore[method-assign]
+    from_afar = await two.phone(bob)
+    await from_afar.call("delivery.received", chat_id=chat, message_id=said["message_id"])
+    await quiet.event("delivery.received", user_id=bob, seq=said["seq"])  # the sender, by healing
+    await from_afar.call("delivery.read", chat_id=chat, last_read_message_id=said["message_id"])
+    for phone in (b, c, quiet):
+        await phone.event("delivery.read", user_id=bob)
+    assert not b.seen("delivery.received")
+    assert not c.seen("delivery.received")
+
+
 async def test_a_repeat_from_two_nodes_at_the_same_moment_is_stored_once(two: World) -> None:
     ann, bob = await two.users(2)
     chat = await two.group(ann, bob)

@@ -38,6 +38,14 @@ class Watermark(msgspec.Struct, frozen=True):
     read_receipts: bool
 
 
+class Covered(msgspec.Struct, frozen=True):
+    """Who has said something shortly before a seq of a chat."""
+
+    chat_id: ChatId
+    seq: int
+    sender_ids: list[UserId]
+
+
 class Progress(msgspec.Struct, frozen=True):
     """How far one member is, for the delivery state of messages."""
 
@@ -92,6 +100,25 @@ async def marks_after(q: Queries, chat_ids: Sequence[str], versions: Sequence[in
         """,
         chat_ids,
         versions,
+    )
+
+
+async def covered(q: Queries, chat_ids: Sequence[str], seqs: Sequence[int]) -> list[Covered]:
+    """Who has said something among the last 1,000 events up to each of these seqs, which is as far back as
+    advance_marks looks for those whom a ``delivery.received`` concerns.
+    """
+    return await q.rows(
+        Covered,
+        """
+        SELECT w.chat_id, w.seq, s.ids
+        FROM (SELECT DISTINCT i.chat_id, i.seq FROM unnest($1::uuid[], $2::bigint[]) AS i (chat_id, seq)) w
+        CROSS JOIN LATERAL (SELECT ARRAY(
+            SELECT DISTINCT m.sender_id FROM chat_messages m
+            WHERE m.chat_id = w.chat_id AND m.seq > w.seq - 1000 AND m.seq <= w.seq
+        ) AS ids) s
+        """,
+        chat_ids,
+        seqs,
     )
 
 

@@ -32,6 +32,7 @@ from chatd.wire import codec
 MARK_SLACK_S = 60.0
 READ_BY_SHOWN = 100
 _NO_END = 2**63 - 1
+_NOBODY: frozenset[str] = frozenset()
 
 
 # ---------------------------------------------------------------------------------------------- history
@@ -215,9 +216,16 @@ async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[Want, list[mar
 
 
 def _mark_frames(
-    mark: marks_store.Watermark, *, received: bool, after: int = -1, upto: int = _NO_END
+    mark: marks_store.Watermark,
+    *,
+    received: bool,
+    senders: frozenset[str] | None = None,
+    after: int = -1,
+    upto: int = _NO_END,
 ) -> list[Addressed]:
-    """The frames of a member's marks, of those whose versions lie behind ``after`` and not past ``upto``."""
+    """The frames of a member's marks, of those whose versions lie behind ``after`` and not past ``upto``;
+    where ``received``, a delivery.received for ``senders`` too (None: for whoever is asked about).
+    """
     frames = []
     hidden_from = frozenset(mark.hidden_from)
     if mark.read_message_id is not None and mark.read_at is not None and after < mark.read_version <= upto:
@@ -238,7 +246,7 @@ def _mark_frames(
                 mark.received_message_id,
                 mark.received_seq,
                 mark.received_at,
-                None,
+                senders,
                 hidden_from,
             )
         )
@@ -298,11 +306,32 @@ class PostgresLog:
         if not behind:
             return {}
         since = {w.chat_id: w.receipt_seq for w in behind}
+        marks = await marks_store.marks_after(self._db, list(since), list(since.values()))
+        senders = await self._senders(marks, since)
         frames: dict[str, list[Addressed]] = {}
-        for mark in await marks_store.marks_after(self._db, list(since), list(since.values())):
+        for mark in marks:
             # What moved past the head while this was read comes under its own version. Here it would come
             # before older ones, and a watermark never moves back.
+            concerned = senders.get((mark.chat_id, mark.received_seq), _NOBODY) - {mark.user_id}
             frames.setdefault(mark.chat_id, []).extend(
-                _mark_frames(mark, received=True, after=since[mark.chat_id], upto=upto[mark.chat_id])
+                _mark_frames(
+                    mark,
+                    received=bool(concerned),
+                    senders=concerned,
+                    after=since[mark.chat_id],
+                    upto=upto[mark.chat_id],
+                )
             )
         return frames
+
+    async def _senders(
+        self, marks: Sequence[marks_store.Watermark], since: Mapping[str, int]
+    ) -> dict[tuple[str, int], frozenset[str]]:
+        """Whom a delivery.received concerns, by chat and seq: those who sent what was received."""
+        moved = [m for m in marks if m.received_version > since[m.chat_id]]
+        if not moved:
+            return {}
+        rows = await marks_store.covered(
+            self._db, [m.chat_id for m in moved], [m.received_seq for m in moved]
+        )
+        return {(row.chat_id, row.seq): frozenset(row.sender_ids) for row in rows}
