@@ -30,6 +30,7 @@ from chatd.gateway.server import Listener
 from chatd.realtime.broker import NodeBroker
 from chatd.realtime.limits import RedisLimiter
 from chatd.realtime.presence import NodePresence
+from chatd.realtime.settling import settle
 from chatd.rest import asyncapi, openapi
 from chatd.rest.app import Parts, build
 from chatd.rest.root import Readiness
@@ -143,13 +144,14 @@ class Node:
 
     # ------------------------------------------------------------------ life
 
-    SETTLE_S = 0.5
+    SETTLE_BEATS = 4  # so long a new worker waits to hear from the others
 
     async def open(self, host: str, port: int, *, settle_s: float = 0.0) -> None:
         """Connect, start the tasks, listen. Raises StoreUnavailable, OSError.
 
-        Before it listens it waits at most ``settle_s`` to hear from the other nodes who is there: sockets
-        that come from a node that is going away would be shown everybody else offline for a moment.
+        Before it listens or works on jobs it waits, at most ``settle_s``, until every node that beats has
+        said who is there: who came in before that would be shown people offline who are not, and people who
+        are there would be sent push notifications.
         """
         await self.db.open()
         await moderation.prepare(self.ctx)
@@ -179,7 +181,8 @@ class Node:
             asyncio.create_task(metrics.tick(self.stats), name="metrics"),
         ]
         if settle_s:
-            await self.presence.settle(settle_s)
+            beat_s = self.settings.redis.heartbeat_s
+            await settle(self.broker, self.presence, beat_s=beat_s, within_s=settle_s)
         self.runner.start()  # jobs ask who is there, too
         await self.listener.open(host, port)
 
@@ -261,7 +264,7 @@ async def run_worker(settings: Settings, *, worker: int, port: int, ready: Calla
     node = Node(settings)
     if worker == 0:  # one word to the supervisor is enough
         node.feed.listen(_pass_on_drain)
-    await node.open(settings.server.host, port, settle_s=Node.SETTLE_S)
+    await node.open(settings.server.host, port, settle_s=Node.SETTLE_BEATS * settings.redis.heartbeat_s)
     calm_the_collector()
     ready()
     stopping = asyncio.create_task(stop.wait(), name="stop signal")

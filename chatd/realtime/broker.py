@@ -138,10 +138,14 @@ class NodeBroker:
             await asyncio.wait(ending, timeout=2)
         await self.link.close()
 
+    async def alone(self) -> bool:
+        """Whether Redis says that no other node listens; False where it does not say."""
+        return await self.link.hearers(self.channels.nodes) == 1
+
     @property
     def tasks(self) -> list[asyncio.Task[None]]:
         """What must not die; boot watches it."""
-        return self._tasks
+        return [*self._tasks, *self.link.tasks]
 
     # --------------------------------------------------------------- effects
 

@@ -85,7 +85,6 @@ class NodePresence:
         self._owed: dict[str, set[str]] = {}  # connection -> users of whom it was not told what it should
         self._discreet: dict[str, set[str]] = {}  # user -> connections not to be told since when
         self._telling = False
-        self._told = asyncio.Event()
         self.version = 0
 
     # ---------------------------------------------------------------- local
@@ -330,14 +329,13 @@ class NodePresence:
             node.asked_at = now
             self._tell(envelope.PresenceAsk(self._node_id, origin))
 
-    async def settle(self, within_s: float) -> None:
-        """Wait until the others have said who is there, at most so long: there may be none, or no Redis."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._told.wait()
-                await asyncio.sleep(self.TOGETHER_S)  # all were asked at once, and answer together
-        except TimeoutError:
-            log.info("no other node has said who is there")
+    def awaits_word(self, silent_s: float) -> bool:
+        """Whether a node that was heard in the last ``silent_s`` has not said yet who is there."""
+        since = self._monotonic() - silent_s
+        return any(
+            node.version < 0 and node.leaves_at is None and node.heard_at >= since
+            for node in self._nodes.values()
+        )
 
     def ask_everybody(self) -> None:
         """What the other nodes have said may have been missed: let them say it again."""
@@ -358,7 +356,6 @@ class NodePresence:
         node.parts[said.part] = said.states
         if len(node.parts) < said.of:
             return
-        self._told.set()
         before = node.states
         node.states = {user: state for part in node.parts.values() for user, state in part.items()}
         node.version, node.parts = said.version, {}

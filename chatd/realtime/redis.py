@@ -116,6 +116,7 @@ class Link:
         self._on_message, self._on_up, self._on_down = on_message, on_up, on_down
         self._channels: set[bytes] = set()
         self._confirmations: dict[bytes, list[asyncio.Future[bool]]] = {}
+        self._counts: list[asyncio.Future[int | None]] = []  # questions of ``hearers``, in order
         self._sub: _Wire | None = None
         self._pub: _Wire | None = None
         self._outbox: list[bytes] = []
@@ -126,6 +127,11 @@ class Link:
     def up(self) -> bool:
         """Both connections stand (which proves little)."""
         return self._sub is not None and self._pub is not None
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """What must not die once it is started."""
+        return [] if self._task is None else [self._task]
 
     def start(self) -> None:
         """Connect, and again whenever it is lost."""
@@ -188,6 +194,19 @@ class Link:
         if gone and self._sub is not None:
             self._sub.write(command(b"UNSUBSCRIBE", *gone))
 
+    async def hearers(self, channel: bytes) -> int | None:
+        """How many connections hear a channel (ours among them); None where Redis does not say in time."""
+        if self._pub is None:
+            return None
+        count: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._counts.append(count)
+        self._pub.write(command(b"PUBSUB", b"NUMSUB", channel))
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await asyncio.shield(count)
+        except TimeoutError:
+            return None
+
     async def _run(self) -> None:
         delay = 0.05
         while True:
@@ -205,7 +224,7 @@ class Link:
             delay = min(delay * 2, 1.0)
 
     async def _connect(self) -> None:
-        pub = await self._endpoint.connect(_ignore, self._timeout_s)
+        pub = await self._endpoint.connect(self._answered, self._timeout_s)
         try:
             sub = await self._endpoint.connect(self._heard, self._timeout_s)
         except BaseException:
@@ -226,6 +245,9 @@ class Link:
             if wire is not None:
                 wire.transport.abort()
         self._sub = self._pub = None
+        for count in self._counts:
+            count.set_result(None)
+        self._counts = []
         waiting, self._confirmations = self._confirmations, {}
         for futures in waiting.values():
             for future in futures:
@@ -245,8 +267,9 @@ class Link:
                 if not future.done():
                     future.set_result(True)
 
-
-def _ignore(reply: Any) -> None:
-    """PUBLISH answers with the number of hearers; nobody needs it."""
-    if isinstance(reply, hiredis.ReplyError):
-        log.error("Redis refused: %s", reply)
+    def _answered(self, reply: Any) -> None:
+        """PUBLISH answers with the number of hearers, which nobody needs; PUBSUB with a list."""
+        if isinstance(reply, hiredis.ReplyError):
+            log.error("Redis refused: %s", reply)
+        elif isinstance(reply, list) and self._counts:
+            self._counts.pop(0).set_result(int(reply[1]))
