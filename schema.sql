@@ -931,14 +931,19 @@ CREATE TABLE message_search (
     message_id   uuid PRIMARY KEY,
     chat_id      uuid NOT NULL,
     sent_at      timestamptz NOT NULL,
-    updated_seq  bigint NOT NULL,                       -- of the message when it was read
     document     tsvector NOT NULL
 );
 CREATE INDEX message_search_document ON message_search USING gin (document) WITH (gin_pending_list_limit = 512);
 CREATE INDEX message_search_chat ON message_search (chat_id, message_id);
 
-CREATE TABLE search_cursor (                            -- one row: everything before this id was read
-    one         boolean PRIMARY KEY DEFAULT true CHECK (one),
+CREATE TABLE search_cursor (                            -- one row: what was sent up to here was read
+    one  boolean PRIMARY KEY DEFAULT true CHECK (one),
+    at   timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO search_cursor DEFAULT VALUES;
+
+CREATE TABLE search_again (                             -- messages that changed before they had an entry
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     message_id  uuid NOT NULL
 );
 
@@ -956,7 +961,8 @@ LANGUAGE sql IMMUTABLE AS $$
                CASE WHEN p_content -> 'attachments' <> '[]'::jsonb THEN 'has:attachment' END], NULL))
 $$;
 
--- An edit or a deletion reaches the entry in its own transaction.
+-- An edit or a deletion reaches the entry in its own transaction. Where there is none, somebody may be making
+-- one of what the message said before, and that is mended a second later.
 CREATE FUNCTION message_search_follow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.deleted_at IS NOT NULL THEN
@@ -965,10 +971,81 @@ BEGIN
         UPDATE message_search s SET document = search_document(NEW.content, NEW.chat_id, NEW.sender_id)
         WHERE s.message_id = NEW.id;
     END IF;
+    IF NOT FOUND THEN
+        INSERT INTO search_again (message_id) VALUES (NEW.id);
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER message_search_follow AFTER UPDATE OF content, deleted_at ON chat_messages
     FOR EACH ROW EXECUTE FUNCTION message_search_follow();
+
+-- The next entries: of p_limit messages in the order in which they were sent, and of as many that changed before
+-- they had one. Returns how many were read of both. Each message is read once.
+--   sent_at is taken by who holds a transaction id already. So what was sent before the oldest transaction
+--   that writes now began is there to be seen, or never will be: up to there, and no further, is read.
+--   (All of chatd's connections are of one role, which sees its own in pg_stat_activity.)
+-- The transaction does not wait for the disk: what a crash takes of the entries it takes of the cursor too.
+CREATE FUNCTION index_messages(p_limit integer) RETURNS bigint
+LANGUAGE plpgsql
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    this_time timestamptz := clock_timestamp();
+    since timestamptz := (SELECT c.at FROM search_cursor c);
+    changed uuid[];
+    horizon timestamptz;
+    last timestamptz;
+    done bigint := 0;
+BEGIN
+    IF since > this_time THEN
+        since := this_time - interval '1 minute';   -- the clock was put back: something may be behind
+    END IF;
+    -- An idle server writes nothing.
+    IF NOT EXISTS (SELECT 1 FROM chat_messages m WHERE m.sent_at > since)
+       AND NOT EXISTS (SELECT 1 FROM search_again) THEN
+        RETURN 0;
+    END IF;
+    IF NOT pg_try_advisory_xact_lock(25448, 2) THEN
+        RETURN 0;       -- another is at it
+    END IF;
+    PERFORM set_config('synchronous_commit', 'off', true);
+    since := (SELECT least(c.at, since) FROM search_cursor c);
+
+    SELECT least(this_time, min(a.xact_start)) INTO horizon FROM pg_stat_activity a
+    WHERE a.datname = current_database() AND a.backend_xid IS NOT NULL AND a.pid <> pg_backend_pid();
+    horizon := greatest(horizon, this_time - interval '1 minute');     -- whatever somebody else is about
+    WITH span AS MATERIALIZED (
+        SELECT m.id, m.chat_id, m.sender_id, m.sent_at, m.content, m.deleted_at, m.client_message_id
+        FROM chat_messages m WHERE m.sent_at > since AND m.sent_at < horizon
+        ORDER BY m.sent_at FETCH FIRST p_limit ROWS WITH TIES
+    ), put AS (
+        INSERT INTO message_search AS s (message_id, chat_id, sent_at, document)
+        SELECT n.id, n.chat_id, n.sent_at, search_document(n.content, n.chat_id, n.sender_id)
+        FROM span n WHERE n.client_message_id IS NOT NULL AND n.deleted_at IS NULL
+        ON CONFLICT (message_id) DO NOTHING
+    )
+    SELECT count(*), max(n.sent_at) INTO done, last FROM span n;
+    IF done > 0 THEN
+        UPDATE search_cursor SET at = last WHERE one;
+    END IF;
+
+    WITH taken AS (
+        DELETE FROM search_again a
+        WHERE a.id = ANY (ARRAY(SELECT n.id FROM search_again n ORDER BY n.id LIMIT p_limit))
+        RETURNING a.message_id
+    )
+    SELECT array_agg(DISTINCT t.message_id) INTO changed FROM taken t;
+    IF changed IS NOT NULL THEN
+        DELETE FROM message_search s WHERE s.message_id = ANY (changed);
+        INSERT INTO message_search AS s (message_id, chat_id, sent_at, document)
+        SELECT m.id, m.chat_id, m.sent_at, search_document(m.content, m.chat_id, m.sender_id)
+        FROM chat_messages m
+        WHERE m.id = ANY (changed) AND m.client_message_id IS NOT NULL AND m.deleted_at IS NULL
+        ON CONFLICT (message_id) DO NOTHING;
+    END IF;
+    RETURN done + coalesce(cardinality(changed), 0);
+END $$;
 
 -- The first id (UUIDv7) of a time; null for null.
 CREATE FUNCTION uuid_at(p_time timestamptz) RETURNS uuid LANGUAGE sql IMMUTABLE STRICT AS $$
@@ -1486,4 +1563,4 @@ BEGIN
     RETURN true;
 END $$;
 
-INSERT INTO schema_version (version) VALUES (13);
+INSERT INTO schema_version (version) VALUES (14);

@@ -3,7 +3,4 @@
 from chatd.core.declarations import Job
 from chatd.features.search import indexing
 
-JOBS = (
-    Job("search.follow", 1.0, indexing.follow),
-    Job("search.go_back", 60.0, indexing.go_back),
-)
+JOBS = (Job("search.follow", 1.0, indexing.follow),)

@@ -16,13 +16,6 @@ class Excerpt(msgspec.Struct, frozen=True):
     text: str
 
 
-class Portion(msgspec.Struct, frozen=True):
-    """What one step of the index read."""
-
-    count: int
-    last_id: MessageId | None
-
-
 async def search(
     q: Queries,
     user_id: UserId,
@@ -78,47 +71,8 @@ async def excerpts(
     )
 
 
-async def find_cursor(q: Queries) -> MessageId | None:
-    return await q.maybe(MessageId, "SELECT message_id FROM search_cursor WHERE one")
-
-
-async def move_cursor(q: Queries, message_id: MessageId) -> None:
-    """On, never back."""
-    await q.run(
-        """
-        INSERT INTO search_cursor AS c (message_id) VALUES ($1)
-        ON CONFLICT (one) DO UPDATE SET message_id = greatest(c.message_id, EXCLUDED.message_id)
-        """,
-        message_id,
-    )
-
-
-async def index(q: Queries, after: MessageId, limit: int) -> Portion:
-    """Bring the entries of the next messages after an id to what these say now."""
-    return await q.one(
-        Portion,
-        """
-        WITH span AS MATERIALIZED (
-            SELECT m.id, m.chat_id, m.sender_id, m.sent_at, m.updated_seq, m.content, m.deleted_at,
-                   m.client_message_id
-            FROM chat_messages m WHERE m.id > $1 ORDER BY m.id LIMIT $2
-        ), behind AS (
-            SELECT n.* FROM span n
-            WHERE n.client_message_id IS NOT NULL AND n.deleted_at IS NULL
-              AND NOT EXISTS (SELECT 1 FROM message_search s
-                              WHERE s.message_id = n.id AND s.updated_seq = n.updated_seq)
-        ), put AS (
-            INSERT INTO message_search AS s (message_id, chat_id, sent_at, updated_seq, document)
-            SELECT b.id, b.chat_id, b.sent_at, b.updated_seq,
-                   search_document(b.content, b.chat_id, b.sender_id)
-            FROM behind b
-            ON CONFLICT (message_id) DO UPDATE
-            SET updated_seq = EXCLUDED.updated_seq, document = EXCLUDED.document
-        ), gone AS (
-            DELETE FROM message_search s USING span n WHERE s.message_id = n.id AND n.deleted_at IS NOT NULL
-        )
-        SELECT count(*), (SELECT n.id FROM span n ORDER BY n.id DESC LIMIT 1) FROM span
-        """,
-        after,
-        limit,
-    )
+async def index(q: Queries, limit: int) -> int:
+    """Make the next entries; index_messages says which. How many messages were read, about ``limit`` where
+    there are more. It is in one transaction that does not wait for the disk.
+    """
+    return await q.one(int, "SELECT index_messages($1)", limit)
