@@ -1382,7 +1382,24 @@ CREATE TABLE media (
 CREATE INDEX media_owner ON media (owner_id, created_at);
 CREATE INDEX media_collect ON media (collect_after) WHERE collect_after IS NOT NULL;
 
--- What a user who goes has not sent, and their avatars, go with them.
+-- What a user wears is not collected, and what nobody wears any more is.
+ALTER TABLE users ADD COLUMN avatar_media_id uuid CONSTRAINT users_avatar_media REFERENCES media (id);
+CREATE INDEX users_avatar ON users (avatar_media_id) WHERE avatar_media_id IS NOT NULL;
+CREATE FUNCTION users_wear() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.avatar_media_id IS NOT NULL THEN
+        UPDATE media SET held = held + 1, collect_after = NULL WHERE id = NEW.avatar_media_id;
+    END IF;
+    UPDATE media SET held = held - 1, collect_after = CASE WHEN held = 1 THEN clock_timestamp() END
+    WHERE id = OLD.avatar_media_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER users_wear AFTER UPDATE OF avatar_media_id ON users FOR EACH ROW
+    WHEN (OLD.avatar_media_id IS DISTINCT FROM NEW.avatar_media_id) EXECUTE FUNCTION users_wear();
+CREATE TRIGGER users_wore AFTER DELETE ON users FOR EACH ROW
+    WHEN (OLD.avatar_media_id IS NOT NULL) EXECUTE FUNCTION users_wear();
+
+-- What a user who goes has not sent goes with them.
 CREATE FUNCTION media_disown() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.collect_after := clock_timestamp();

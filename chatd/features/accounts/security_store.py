@@ -252,7 +252,8 @@ async def scrub(db: Queries, user_id: str, now: datetime) -> int:
         )
         UPDATE users SET
             email = id || '@deleted.invalid', email_verified = false, password_hash = NULL,
-            display_name = 'Deleted user', bio = NULL, city = NULL, avatar_url = NULL, premium_tier = NULL,
+            display_name = 'Deleted user', bio = NULL, city = NULL, avatar_url = NULL,
+            avatar_media_id = NULL, premium_tier = NULL,
             roles = '{user}', signup_source = NULL, time_zone = NULL, last_active_at = NULL, updated_at = $2
         WHERE id = $1
         """,

@@ -16,6 +16,7 @@ from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Banned, EmailTaken, Forbidden, Unauthenticated, UserNotFound, ValidationFailed
 from chatd.core.ids import Ids, UserId
 from chatd.features.accounts import census_store, oidc, passwords, rules, security, sessions_store, store
+from chatd.features.accounts.avatars import lock_profile, set_avatar
 from chatd.features.accounts.bans import (
     ban,
     banned,
@@ -74,6 +75,7 @@ __all__ = [
     "get_profile",
     "last_active",
     "lock_admins",
+    "lock_profile",
     "lock_standings",
     "login",
     "login_oidc",
@@ -87,6 +89,7 @@ __all__ = [
     "require_live_session",
     "require_oneself",
     "session_refusal",
+    "set_avatar",
     "session_states",
     "sessions_of",
     "set_roles",

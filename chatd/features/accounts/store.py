@@ -136,6 +136,7 @@ async def patch_user(
                     bio = CASE WHEN 'bio' = ANY ($2) THEN $4 ELSE bio END,
                     city = CASE WHEN 'city' = ANY ($2) THEN $5 ELSE city END,
                     avatar_url = CASE WHEN 'avatar_url' = ANY ($2) THEN $6 ELSE avatar_url END,
+                    avatar_media_id = CASE WHEN 'avatar_url' <> ALL ($2) THEN avatar_media_id END,
                     time_zone = CASE WHEN 'time_zone' = ANY ($2) THEN $7 ELSE time_zone END,
                     updated_at = $8
                 WHERE id = $1

@@ -4,17 +4,19 @@ from chatd.core.context import Ctx
 from chatd.core.declarations import Command, Download, Incoming, Redirect, delete, get, post, put
 from chatd.core.errors import Conflict, RateLimited, TooLarge, Unauthenticated
 from chatd.core.ids import MediaId
-from chatd.features.media import service
+from chatd.features.media import avatars, service
 from chatd.features.media.contract import (
+    Avatar,
     Fetch,
     LinkInvalid,
     MediaNotFound,
     MediaRejected,
     Medium,
     NewMedium,
-    Signed,
     SignedFetch,
+    SignedPut,
     Upload,
+    WearAvatar,
 )
 
 
@@ -23,7 +25,7 @@ async def begin(ctx: Ctx, body: NewMedium) -> Upload:
     return await service.begin(ctx, body)
 
 
-async def upload(ctx: Ctx, media_id: MediaId, query: Signed, body: Incoming) -> Medium:
+async def upload(ctx: Ctx, media_id: MediaId, query: SignedPut, body: Incoming) -> Medium:
     """The bytes of a medium, by the link that announcing it gave; no token. The link is good once."""
     return await service.receive(ctx, media_id, query, body)
 
@@ -55,9 +57,19 @@ async def discard(ctx: Ctx, media_id: MediaId) -> None:
     await service.discard(ctx, media_id)
 
 
+async def wear(ctx: Ctx, body: WearAvatar) -> Avatar:
+    """Show a picture that I have uploaded (``type`` avatar) in my profile; the one before goes."""
+    return await avatars.wear(ctx, body.media_id)
+
+
+async def take_off(ctx: Ctx) -> None:
+    """Show no picture in my profile."""
+    await avatars.take_off(ctx)
+
+
 _HOUR = 3900.0
 _FETCH = (MediaNotFound, Unauthenticated, RateLimited)
-_UPLOAD = (MediaNotFound, MediaRejected, Conflict, TooLarge)
+_UPLOAD = (MediaNotFound, MediaRejected, Conflict, TooLarge, RateLimited)
 
 ROUTES = (
     post("/media", begin, raises=(TooLarge, RateLimited), limit="none"),
@@ -74,6 +86,8 @@ ROUTES = (
     get("/media/{media_id}/details", details, raises=_FETCH, auth=False, limit="none"),
     get("/media/{media_id}/file", file, raises=(MediaNotFound, LinkInvalid), auth=False, limit="none"),
     delete("/media/{media_id}", discard, status=204, raises=(MediaNotFound, Conflict), limit="none"),
+    put("/users/me/avatar", wear, raises=(MediaNotFound, TooLarge, Conflict)),
+    delete("/users/me/avatar", take_off, status=204),
 )
 
 COMMANDS: tuple[Command, ...] = ()

@@ -56,6 +56,19 @@ class NewMedium(msgspec.Struct, frozen=True, kw_only=True):
     size: Annotated[int, Meta(ge=1, le=2**40)] | None = None
 
 
+class WearAvatar(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture of one's own that was uploaded, as an avatar or not; no message has it."""
+
+    media_id: MediaId
+
+
+class Avatar(msgspec.Struct, frozen=True, kw_only=True):
+    """What one's profile shows now: a path that anybody may fetch, as those of attachments are."""
+
+    media_id: MediaId
+    avatar_url: str
+
+
 class Upload(msgspec.Struct, frozen=True, kw_only=True):
     """Send the file's bytes to ``upload_url`` by ``method``, with these ``headers``, until ``expires_at``.
 
@@ -104,10 +117,18 @@ class Signed(msgspec.Struct, frozen=True, kw_only=True):
     signature: Annotated[str, Meta(min_length=1, max_length=128)]
 
 
+class SignedPut(Signed, frozen=True, kw_only=True):
+    """A link for the bytes of a medium; of this many, where their number was announced."""
+
+    size: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+
+
 class SignedFetch(Signed, frozen=True, kw_only=True):
-    """A link to one size of a medium."""
+    """A link to one size of a medium, and whose it is: it shows what they may see when it is followed."""
 
     variant: Variant = "original"
+    viewer: UserId | None = None
+    moderator: bool = False
 
 
 # ---------------------------------------------------------------------------------------- not on the wire

@@ -6,38 +6,49 @@ HMAC-SHA256 with a key made from the first of ``secrets.jwt_key``; all of them v
 import hashlib
 import hmac
 from datetime import UTC, datetime
-from typing import Literal
 from urllib.parse import quote
 
 from chatd.core.context import Ctx
+from chatd.core.ids import UserId
 from chatd.core.settings import Settings
-from chatd.features.media.contract import LinkInvalid, Signed
-
-What = Literal["put", "original", "thumbnail"]
+from chatd.features.media.contract import LinkInvalid, Signed, SignedFetch, SignedPut, Variant
 
 
-def put_url(ctx: Ctx, media_id: str, until: datetime) -> str:
-    """Where this medium's bytes may be put until then."""
+def put_url(ctx: Ctx, media_id: str, until: datetime, size: int | None) -> str:
+    """Where this medium's bytes (this many, where that is known) may be put until then."""
     expires = int(until.timestamp())
-    signature = _signature(_keys(ctx.settings)[0], "put", media_id, expires)
-    return f"{ctx.base_url}/api/media/{media_id}/upload?expires={expires}&signature={signature}"
+    signature = _signature(_keys(ctx.settings)[0], "put", media_id, expires, size)
+    query = f"expires={expires}&signature={signature}" + (f"&size={size}" if size is not None else "")
+    return f"{ctx.base_url}/api/media/{media_id}/upload?{query}"
 
 
-def get_url(ctx: Ctx, media_id: str, what: Literal["original", "thumbnail"]) -> tuple[str, datetime]:
-    """Where a medium is, and until when.
+def get_url(
+    ctx: Ctx, media_id: str, what: Variant, viewer: UserId | None, moderator: bool
+) -> tuple[str, datetime]:
+    """Where a medium is for this viewer (None: for anybody), and until when.
 
-    Links of the same few minutes are the same, so that a browser fetches a picture once.
+    One's links of the same few minutes are the same, so that a browser fetches a picture once.
     """
     ttl = ctx.settings.media.link_ttl_s
     expires = (int(ctx.clock.now().timestamp()) // ttl + 2) * ttl
-    signature = _signature(_keys(ctx.settings)[0], what, media_id, expires)
+    signature = _signature(_keys(ctx.settings)[0], what, media_id, expires, viewer, moderator)
     query = f"variant={what}&expires={expires}&signature={signature}"
+    query += (f"&viewer={viewer}" if viewer else "") + ("&moderator=true" if moderator else "")
     return f"{ctx.base_url}/api/media/{media_id}/file?{query}", datetime.fromtimestamp(expires, UTC)
 
 
-def require(ctx: Ctx, what: What, media_id: str, signed: Signed) -> None:
+def require_put(ctx: Ctx, media_id: str, signed: SignedPut) -> None:
+    """Raises LinkInvalid unless chatd has signed this upload, and its time is not over."""
+    _require(ctx, signed, "put", media_id, signed.expires, signed.size)
+
+
+def require_get(ctx: Ctx, media_id: str, signed: SignedFetch) -> None:
     """Raises LinkInvalid unless chatd has signed this, and its time is not over."""
-    right = [_signature(key, what, media_id, signed.expires) for key in _keys(ctx.settings)]
+    _require(ctx, signed, signed.variant, media_id, signed.expires, signed.viewer, signed.moderator)
+
+
+def _require(ctx: Ctx, signed: Signed, *said: object) -> None:
+    right = [_signature(key, *said) for key in _keys(ctx.settings)]
     # Not "any": the time it takes says nothing of which one was close.
     if not sum(hmac.compare_digest(each.encode(), signed.signature.encode()) for each in right):
         raise LinkInvalid("The signature of this link is wrong")
@@ -57,5 +68,6 @@ def _keys(settings: Settings) -> list[bytes]:
     return [hmac.digest(key.encode(), b"chatd media links", "sha256") for key in keys if key]
 
 
-def _signature(key: bytes, what: What, media_id: str, expires: int) -> str:
-    return hmac.new(key, f"{what} {media_id} {expires}".encode(), hashlib.sha256).hexdigest()
+def _signature(key: bytes, *said: object) -> str:
+    # What is said has no spaces: a word, an id, numbers.
+    return hmac.new(key, " ".join(map(str, said)).encode(), hashlib.sha256).hexdigest()

@@ -1,7 +1,6 @@
 """The rules of media: who may upload what, and who may see it.
 
-Other rooms begin uploads for purposes of their own with ``begin``, and ``hold`` what they use of them:
-what nothing holds is collected. Messages hold theirs by message_attachments.
+What nothing holds is collected. Messages hold theirs by message_attachments, users the avatar that they wear.
 """
 
 import asyncio
@@ -15,9 +14,10 @@ from typing import Literal
 import msgspec
 
 from chatd.core.addresses import rate_key
-from chatd.core.context import Ctx, Queries, Tx
+from chatd.core.context import Actor, Ctx, Queries, Tx
 from chatd.core.declarations import Download, Incoming
 from chatd.core.errors import (
+    AppError,
     Conflict,
     RateLimited,
     RequestTimeout,
@@ -35,14 +35,14 @@ from chatd.features.media.contract import (
     Medium,
     NewMedium,
     Row,
-    Signed,
     SignedFetch,
+    SignedPut,
     Upload,
     Variant,
 )
 
-#: Avatars of a user that are kept: what an old message's client has cached goes on for a while.
-AVATARS = 5
+#: Uploads of one user that may be under way at once.
+AT_ONCE = 4
 _MODERATORS = frozenset({"moderator", "admin"})
 _WEBP = "image/webp"
 
@@ -83,7 +83,7 @@ async def begin(ctx: Ctx, body: NewMedium, *, purpose: str = "chat") -> Upload:
     )
     return Upload(
         media_id=row.id,
-        upload_url=links.put_url(ctx, row.id, until) if link is None else link.url,
+        upload_url=links.put_url(ctx, row.id, until, body.size) if link is None else link.url,
         expires_at=until,
         method="PUT",
         headers={"Content-Type": body.content_type} if link is None else link.headers,
@@ -91,18 +91,21 @@ async def begin(ctx: Ctx, body: NewMedium, *, purpose: str = "chat") -> Upload:
     )
 
 
-async def receive(ctx: Ctx, media_id: MediaId, signed: Signed, body: Incoming) -> Medium:
+async def receive(ctx: Ctx, media_id: MediaId, signed: SignedPut, body: Incoming) -> Medium:
     """Take the bytes of a medium by its link, which is good for one upload that arrives whole.
 
-    Raises LinkInvalid, MediaNotFound, Conflict (used, or in use), TooLarge, MediaRejected, Unavailable.
+    Raises LinkInvalid, MediaNotFound, Conflict (used, or in use), RateLimited (too many at once, or too much
+    for a day), TooLarge, MediaRejected, Unavailable.
     """
-    links.require(ctx, "put", media_id, signed)
+    links.require_put(ctx, media_id, signed)
     async with _claimed(ctx, media_id) as row:
         path = ctx.objects.scratch()
         try:
-            chunks = body.chunks(_limit(ctx, row.purpose, row.kind))
+            chunks = body.chunks(signed.size or _limit(ctx, row.purpose, row.kind))
             async with asyncio.timeout(ctx.settings.media.upload_timeout_s):
                 await ctx.objects.save(path, chunks)
+            if signed.size is not None and path.stat().st_size < signed.size:
+                raise looking.rejection("truncated")  # and the link is good for another try
             return await _finish(ctx, row, path)
         except TimeoutError:
             raise RequestTimeout from None
@@ -119,7 +122,7 @@ async def complete(ctx: Ctx, media_id: MediaId) -> Medium:
     if row.status == "rejected":
         raise looking.rejection(row.reason or "malformed")
     if row.status == "ready":
-        return await _shown(ctx, row)
+        return await _shown(ctx, row, ctx.actor)
     async with _claimed(ctx, media_id) as row:
         path = ctx.objects.scratch()
         key, most = incoming(row.storage_key), _limit(ctx, row.purpose, row.kind)
@@ -151,16 +154,17 @@ async def _finish(ctx: Ctx, row: Row, path: Path) -> Medium:
     finally:
         thumbnail.unlink(missing_ok=True)
     now = ctx.clock.now()
-    avatar = row.purpose == "avatar"
-    collect = None if avatar else now + timedelta(seconds=ctx.settings.media.unused_ttl_s)
+    collect = now + timedelta(seconds=ctx.settings.media.unused_ttl_s)
     if not await store.settle(ctx.db, row.id, found, drawn, collect):
+        # It was collected while it came in, and perhaps its objects before they were put.
+        for key in (row.storage_key, thumbnail_of(row.storage_key)):
+            await store.throw_away(ctx.db, key, now)
         raise MediaNotFound
-    if avatar and row.owner_id is not None:
-        await store.expire_avatars(ctx.db, row.owner_id, AVATARS, now)
     settled = await store.find(ctx.db, row.id)
     if settled is None:
         raise MediaNotFound
-    return await _shown(ctx, settled)
+    # Who uploads by a link shows no token: what they get to see is what its owner may.
+    return await _shown(ctx, settled, Actor(settled.owner_id or UserId("")))
 
 
 @asynccontextmanager
@@ -168,29 +172,45 @@ async def _claimed(ctx: Ctx, media_id: MediaId) -> AsyncIterator[Row]:
     """The upload of a pending medium, for the caller alone; given back where it does not come to an end."""
     now = ctx.clock.now()
     until = now + timedelta(seconds=_grace(ctx))
-    if not await store.claim(ctx.db, media_id, now, until, until):
-        row = await store.find(ctx.db, media_id)
-        if row is None:
-            raise MediaNotFound
-        raise Conflict("This upload is under way" if row.status == "pending" else "This link has been used")
+    if not await store.claim(ctx.db, media_id, now, until, until, AT_ONCE):
+        raise await _unclaimed(ctx, media_id, now)
     try:
         row = await store.find(ctx.db, media_id)
         if row is None:
             raise MediaNotFound
+        if row.owner_id is not None:
+            await _require_day(ctx, row.owner_id)
         yield row
     finally:
         # Where it has come to its end this changes nothing.
         await store.release(ctx.db, media_id)
 
 
+async def _unclaimed(ctx: Ctx, media_id: MediaId, now: datetime) -> AppError:
+    """Why an upload cannot begin."""
+    row = await store.find(ctx.db, media_id)
+    if row is None:
+        return MediaNotFound()
+    if row.status != "pending":
+        return Conflict("This link has been used")
+    if row.claimed_until is not None and row.claimed_until >= now:
+        return Conflict("This upload is under way")
+    return RateLimited(f"At most {AT_ONCE} uploads at once", retry_after_ms=5000)
+
+
 async def _require_moderation(ctx: Ctx) -> None:
     media, me = ctx.settings.media, ctx.actor.user_id
     if media.uploads_per_minute:
         await ctx.limiter.require("media.put", me, limit=media.uploads_per_minute, period_s=60)
-    if media.bytes_per_day:
-        since = ctx.clock.now() - timedelta(days=1)
-        if await store.uploaded_since(ctx.db, me, since) >= media.bytes_per_day:
-            raise RateLimited("That was much for one day", retry_after_ms=3_600_000)
+    await _require_day(ctx, me)
+
+
+async def _require_day(ctx: Ctx, owner_id: UserId) -> None:
+    """Asked when an upload is announced and when it begins: many may be announced before the first comes."""
+    most = ctx.settings.media.bytes_per_day
+    since = ctx.clock.now() - timedelta(days=1)
+    if most and await store.uploaded_since(ctx.db, owner_id, since) >= most:
+        raise RateLimited("That was much for one day", retry_after_ms=3_600_000)
 
 
 def _limit(ctx: Ctx, purpose: str, kind: str) -> int:
@@ -220,19 +240,22 @@ async def link(ctx: Ctx, media_id: MediaId, variant: Variant) -> str:
     Raises MediaNotFound, Unauthenticated (it is no avatar, and nobody asks), RateLimited.
     """
     row = await _require_open(ctx, media_id)
-    return (await _link(ctx, row, variant))[0]
+    return (await _link(ctx, row, variant, ctx.actor))[0]
 
 
 async def details(ctx: Ctx, media_id: MediaId) -> Medium:
     """What is known of a medium, with links to it. Raises as ``link`` does."""
-    return await _shown(ctx, await _require_open(ctx, media_id, ready=False))
+    return await _shown(ctx, await _require_open(ctx, media_id, ready=False), ctx.actor)
 
 
 async def opened(ctx: Ctx, media_id: MediaId, signed: SignedFetch) -> Download:
-    """The file that a link of ours is about. Raises LinkInvalid, MediaNotFound."""
-    links.require(ctx, signed.variant, media_id, signed)
-    row = await store.find(ctx.db, media_id)
-    # What was deleted is gone, however long its links would have been good.
+    """The file that a link of ours is about, where its viewer may still see it.
+
+    Raises LinkInvalid, MediaNotFound.
+    """
+    links.require_get(ctx, media_id, signed)
+    # What was deleted or hidden, or is in a chat that they have left, is gone, whatever the link's time says.
+    row = await store.find_open(ctx.db, media_id, signed.viewer, signed.moderator, ctx.clock.now())
     if row is None or row.status != "ready":
         raise MediaNotFound
     key, content_type = _object(row, signed.variant)
@@ -255,14 +278,16 @@ async def _require_open(ctx: Ctx, media_id: MediaId, *, ready: bool = True) -> R
     return row
 
 
-async def _link(ctx: Ctx, row: Row, variant: Variant) -> tuple[str, datetime]:
+async def _link(ctx: Ctx, row: Row, variant: Variant, viewer: Actor) -> tuple[str, datetime]:
     key, content_type = _object(row, variant)
     ttl = ctx.settings.media.link_ttl_s
     url = await ctx.objects.get_link(
         key, content_type=content_type, disposition=links.disposition(row.file_name), expires_s=ttl
     )
     if url is None:
-        return links.get_url(ctx, row.id, variant)
+        if row.purpose == "avatar":  # one link for all, which their caches share
+            return links.get_url(ctx, row.id, variant, None, False)
+        return links.get_url(ctx, row.id, variant, viewer.user_id or None, bool(viewer.roles & _MODERATORS))
     return url, ctx.clock.now() + timedelta(seconds=ttl)
 
 
@@ -273,7 +298,7 @@ def _object(row: Row, variant: Variant) -> tuple[str, str]:
     return row.storage_key, row.content_type or "application/octet-stream"
 
 
-async def _shown(ctx: Ctx, row: Row) -> Medium:
+async def _shown(ctx: Ctx, row: Row, viewer: Actor) -> Medium:
     kind: Literal["image", "video"] = "video" if row.kind == "video" else "image"
     medium = Medium(
         media_id=row.id,
@@ -290,8 +315,8 @@ async def _shown(ctx: Ctx, row: Row) -> Medium:
     )
     if row.status != "ready":
         return medium
-    url, until = await _link(ctx, row, "original")
-    small = (await _link(ctx, row, "thumbnail"))[0]
+    url, until = await _link(ctx, row, "original", viewer)
+    small = (await _link(ctx, row, "thumbnail", viewer))[0]
     return msgspec.structs.replace(medium, url=url, thumbnail_url=small, expires_at=until)
 
 
@@ -309,7 +334,7 @@ async def discard(ctx: Ctx, media_id: MediaId) -> None:
     """Take back what one has uploaded and nothing uses. Raises MediaNotFound, Conflict."""
     row = await _own(ctx, media_id)
     if not await store.discard(ctx.db, media_id, ctx.actor.user_id, ctx.clock.now()):
-        raise Conflict("A message has this; delete the message") if row.held else MediaNotFound
+        raise Conflict("A message has this, or your profile") if row.held else MediaNotFound
 
 
 async def collect(ctx: Ctx, *, most: int = 500) -> None:
@@ -334,37 +359,18 @@ def thumbnail_of(key: str) -> str:
 # -------------------------------------------------------------------------------------- for other rooms
 
 
-async def hold(tx: Tx, ctx: Ctx, owner_id: UserId, media_ids: Collection[MediaId]) -> None:
-    """Something of the owner's uses these now. Raises MediaNotFound unless all are theirs and ready."""
-    wanted = sorted(set(media_ids))
-    if len(await store.lock_own(tx, owner_id, wanted, ctx.clock.now())) < len(wanted):
-        raise MediaNotFound
-    await store.hold(tx, wanted)
-
-
-async def let_go(tx: Tx, ctx: Ctx, media_ids: Collection[MediaId]) -> None:
-    """It uses these no more; each that nothing else uses goes."""
-    await store.let_go(tx, sorted(set(media_ids)), ctx.clock.now())
-
-
 async def keep_until(tx: Tx, ctx: Ctx, media_ids: Collection[MediaId], until: datetime) -> None:
-    """A message of the actor's will use these by then. Raises ValidationFailed unless all are theirs and
-    ready.
+    """A message of the actor's will use these by then. Raises ValidationFailed unless the actor may send all
+    of them now; that is asked again when it is sent.
     """
     wanted = sorted(set(media_ids))
     if not wanted:
         return
-    if len(await store.lock_own(tx, ctx.actor.user_id, wanted, ctx.clock.now())) < len(wanted):
-        raise ValidationFailed.at("$.content.attachments", "there is no such medium of yours, or not yet")
+    if len(await store.lock_sendable(tx, ctx.actor.user_id, wanted)) < len(wanted):
+        raise ValidationFailed.at(
+            "$.content.attachments", "there is no such medium for you, or it is not ready"
+        )
     await store.keep_until(tx, wanted, until + timedelta(seconds=ctx.settings.media.unused_ttl_s))
-
-
-async def url_for(ctx: Ctx, media_id: MediaId, variant: Variant = "original") -> str:
-    """A link to a medium that the caller has found the actor may see. Raises MediaNotFound."""
-    row = await store.find(ctx.db, media_id)
-    if row is None or row.status != "ready":
-        raise MediaNotFound
-    return (await _link(ctx, row, variant))[0]
 
 
 async def described(q: Queries, content: str, media_ids: Sequence[MediaId]) -> str:

@@ -99,19 +99,27 @@ async def find_open(
     )
 
 
-async def claim(q: Queries, media_id: str, now: datetime, until: datetime, collect_after: datetime) -> bool:
-    """Take the upload of a pending medium for oneself; False where it is none, or is taken."""
+async def claim(
+    q: Queries, media_id: str, now: datetime, until: datetime, collect_after: datetime, at_once: int
+) -> bool:
+    """Take the upload of a pending medium for oneself; False where it is none, or is taken, or its owner has
+    so many under way already.
+    """
     return (
         await q.run(
             """
             UPDATE media SET claimed_until = $3, collect_after = greatest(collect_after, $4)
             WHERE id = $1 AND status = 'pending' AND (claimed_until IS NULL OR claimed_until < $2)
               AND collect_after > $2
+              AND $5 > (SELECT count(*) FROM media o
+                        WHERE o.owner_id = media.owner_id AND o.created_at > $2 - interval '1 day'
+                          AND o.status = 'pending' AND o.claimed_until >= $2)
             """,
             media_id,
             now,
             until,
             collect_after,
+            at_once,
         )
         > 0
     )
@@ -125,9 +133,7 @@ async def release(q: Queries, media_id: str) -> None:
     )
 
 
-async def settle(
-    q: Queries, media_id: str, found: Found, thumbnail: bool, collect_after: datetime | None
-) -> int:
+async def settle(q: Queries, media_id: str, found: Found, thumbnail: bool, collect_after: datetime) -> int:
     """It is ready; 0 where it was taken away meanwhile."""
     return await q.run(
         """
@@ -158,23 +164,6 @@ async def reject(q: Queries, media_id: str, reason: str) -> None:
     )
 
 
-async def expire_avatars(q: Queries, owner_id: str, but: int, now: datetime) -> None:
-    """Of a user's avatars the newest stay."""
-    await q.run(
-        """
-        UPDATE media SET collect_after = $3 WHERE id IN (
-            SELECT a.id FROM media a
-            WHERE a.owner_id = $1 AND a.purpose = 'avatar' AND a.status = 'ready' AND a.held = 0
-              AND a.collect_after IS NULL
-            ORDER BY a.created_at DESC, a.id DESC OFFSET $2
-        )
-        """,
-        owner_id,
-        but,
-        now,
-    )
-
-
 async def discard(q: Queries, media_id: str, owner_id: str, now: datetime) -> int:
     """0 where it is not this user's, or is in use."""
     return await q.run(
@@ -185,45 +174,47 @@ async def discard(q: Queries, media_id: str, owner_id: str, now: datetime) -> in
     )
 
 
-async def lock_own(tx: Tx, owner_id: str, media_ids: Sequence[str], now: datetime) -> list[MediaId]:
-    """Those of these that are the user's and ready, held until the transaction ends."""
+async def lock_own(tx: Tx, owner_id: str, media_id: str, now: datetime) -> Row | None:
+    """A medium that is the user's, ready and not taken back, held until the transaction ends."""
+    return await tx.maybe(
+        Row,
+        """
+        SELECT id, owner_id, purpose, kind, declared_type, file_name, status, reason, storage_key,
+               content_type, size, width, height, thumbnail, held, upload_until, claimed_until, created_at
+        FROM media
+        WHERE id = $2 AND owner_id = $1 AND status = 'ready' AND (collect_after IS NULL OR collect_after > $3)
+        FOR UPDATE
+        """,
+        owner_id,
+        media_id,
+        now,
+    )
+
+
+async def make_avatar(tx: Tx, media_id: str) -> None:
+    """From now on anybody may see it, and nobody send it."""
+    await tx.run("UPDATE media SET purpose = 'avatar' WHERE id = $1 AND purpose <> 'avatar'", media_id)
+
+
+async def lock_sendable(tx: Tx, user_id: str, media_ids: Sequence[str]) -> list[MediaId]:
+    """Those of these that the user may send now, held until the transaction ends."""
     return await tx.rows(
         MediaId,
         """
-        SELECT id FROM media
-        WHERE id = ANY ($2::uuid[]) AND owner_id = $1 AND status = 'ready'
-          AND (collect_after IS NULL OR collect_after > $3)
-        ORDER BY id FOR UPDATE
+        SELECT id FROM media WHERE id = ANY ($2::uuid[]) AND media_sendable(id, $1) ORDER BY id FOR UPDATE
         """,
-        owner_id,
+        user_id,
         media_ids,
-        now,
-    )
-
-
-async def hold(tx: Tx, media_ids: Sequence[str]) -> None:
-    """One more thing uses each of these."""
-    await tx.run(
-        "UPDATE media SET held = held + 1, collect_after = NULL WHERE id = ANY ($1::uuid[])", media_ids
-    )
-
-
-async def let_go(tx: Tx, media_ids: Sequence[str], now: datetime) -> None:
-    """One thing less uses each of these; what nothing uses any more goes."""
-    await tx.run(
-        """
-        UPDATE media SET held = held - 1, collect_after = CASE WHEN held = 1 THEN $2::timestamptz END
-        WHERE id = ANY ($1::uuid[]) AND held > 0
-        """,
-        media_ids,
-        now,
     )
 
 
 async def keep_until(tx: Tx, media_ids: Sequence[str], until: datetime) -> None:
-    """What nothing uses yet is not collected before this."""
+    """What nothing uses yet is not collected before this; what something uses goes when that goes."""
     await tx.run(
-        "UPDATE media SET collect_after = greatest(collect_after, $2) WHERE id = ANY ($1::uuid[])",
+        """
+        UPDATE media SET collect_after = greatest(collect_after, $2)
+        WHERE id = ANY ($1::uuid[]) AND held = 0 AND collect_after IS NOT NULL
+        """,
         media_ids,
         until,
     )

@@ -197,15 +197,18 @@ async def test_what_is_not_sent_in_time_is_collected(studio: Studio) -> None:
     ann, bob = await studio.world.users(2)
     chat, ctx = await studio.world.group(ann, bob), studio.world.nodes[0].ctx
     unused, used = [(await studio.upload(ann, picture()))["media_id"] for _ in range(2)]
-    face = (await studio.upload(ann, picture(), type_="avatar"))["media_id"]
+    faces = [(await studio.upload(ann, picture(), type_="avatar"))["media_id"] for _ in range(2)]
+    worn, unworn = faces
+    assert (await studio.world.rest(ann, "PUT", "/api/users/me/avatar", {"media_id": worn}))[0] == 200
     await studio.say(ann, chat, used)
     await service.collect(ctx)
-    assert len(await studio.objects()) == 6
+    assert len(await studio.objects()) == 8
     studio.world.clock.offset = timedelta(hours=25)
     await service.collect(ctx)
     assert len(await studio.objects()) == 4
     studio.world.clock.offset = timedelta()
-    assert [(await studio.get(ann, m))[0] for m in (unused, used, face)] == [404, 200, 200]
+    media = (unused, used, worn, unworn)
+    assert [(await studio.get(ann, m))[0] for m in media] == [404, 200, 200, 404]
 
 
 async def test_anybody_sees_an_avatar_and_its_owner_takes_it_back(studio: Studio) -> None:

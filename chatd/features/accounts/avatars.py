@@ -1,0 +1,17 @@
+"""What a profile shows of its user, for the room that has the pictures."""
+
+from chatd.core.context import Ctx, Tx
+from chatd.core.errors import UserNotFound
+from chatd.core.ids import MediaId, UserId
+from chatd.features.accounts import avatars_store as store
+
+
+async def lock_profile(tx: Tx, user_id: UserId) -> None:
+    """Nobody changes this profile until the transaction ends. Raises UserNotFound."""
+    if await store.lock_profile(tx, user_id) is None:
+        raise UserNotFound
+
+
+async def set_avatar(tx: Tx, ctx: Ctx, user_id: UserId, media_id: MediaId | None, url: str | None) -> None:
+    """The user's profile shows this medium of theirs, which is held for that, or none."""
+    await store.set_avatar(tx, user_id, media_id, url, ctx.clock.now())
