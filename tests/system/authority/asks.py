@@ -175,6 +175,14 @@ async def _own_medium(s: Scene, a: Actor) -> str:
     return (await s.medium(s.author if a.role in ("nobody", "banned") else a.user_id))[0]
 
 
+async def _face(s: Scene, a: Actor) -> Values:
+    return {"media_id": await s.uploaded(s.author if a.role in ("nobody", "banned") else a.user_id)}
+
+
+async def _other_face(s: Scene, a: Actor) -> Values:
+    return {"media_id": await s.unsent()}
+
+
 async def _session_of_victim(s: Scene, a: Actor) -> Values:
     user_id = await s.person(a)
     return {"user_id": user_id, "session_id": await s.session(user_id)}
@@ -252,6 +260,9 @@ ROUTES: dict[str, Ask] = {
     ),
     "DELETE /media/{media_id} · own": about(media_id=_own_medium),
     "DELETE /media/{media_id} · another's": about(media_id=lambda s, a: s.unsent()),
+    "PUT /users/me/avatar · own": about(body=_face),
+    "PUT /users/me/avatar · another's": about(body=_other_face),
+    "DELETE /users/me/avatar": plainly(),
     # -- chats
     "POST /chats · direct": about(body=lambda s, a: _with(s, a, "direct")),
     "POST /chats · group": about(body=lambda s, a: _with(s, a, "group")),

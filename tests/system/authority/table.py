@@ -50,6 +50,9 @@ GET /media/{media_id}/file · by its link                                 | ok  
 GET /media/{media_id}/file · without                                     | no-link  no-link  no-link  no-link  no-link  no-link  no-link  no-link  no-link  no-link  no-link
 DELETE /media/{media_id} · own                                           | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
 DELETE /media/{media_id} · another's                                     | 401      no-media no-media no-media no-media no-media no-media no-media banned   no-media no-media
+PUT /users/me/avatar · own                                               | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
+PUT /users/me/avatar · another's                                         | 401      no-media no-media no-media no-media no-media no-media no-media banned   no-media no-media
+DELETE /users/me/avatar                                                  | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
 
 # chats
                                                                          | nobody   stranger member   muted    moder.   owner    blocked  removed  banned   staff    admin
