@@ -139,6 +139,8 @@ class Binding:
                 return None
             raise ValidationFailed.at("$", "a JSON body is needed")
         try:
+            if not raw.isascii():
+                raw.decode()  # what is not UTF-8 is no JSON, in fields that nobody knows either
             body = decode(raw)
         except msgspec.ValidationError as error:
             raise invalid(error) from None

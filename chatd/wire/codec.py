@@ -98,6 +98,8 @@ class CommandDecoder:
     def __call__(self, data: bytes) -> Command:
         """The command in ``data``. Raises Refusal."""
         try:
+            if not data.isascii():
+                data.decode()  # what is not UTF-8 is no JSON, in fields that nobody knows either
             command: Command = self._decode(data)
             return command
         except msgspec.ValidationError as error:

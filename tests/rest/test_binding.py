@@ -98,6 +98,7 @@ async def test_a_path_parameter_is_decoded_once(client, sent, seen):
         (b"{", 400, "bad_frame"),
         (b"nonsense", 400, "bad_frame"),
         (b'{"name":"\xff"}', 400, "bad_frame"),
+        (b'{"name":"a","unknown":"\xff"}', 400, "bad_frame"),
         (b'{"name":"\\ud800"}', 400, "bad_frame"),
         (b'{"name":NaN}', 400, "bad_frame"),
         (b'{"name":"a","x":' + b"[" * 200_000, 400, "bad_frame"),
