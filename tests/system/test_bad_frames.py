@@ -58,10 +58,11 @@ async def test_a_frame_that_is_no_command_gets_an_error_and_the_socket_lives(
     assert (await phone.call("ping"))["type"] == "pong"
 
 
-async def test_bytes_that_are_not_utf8_get_an_error(one: World) -> None:
+@pytest.mark.parametrize("sent", [b'{"type":"\xff\xfe"}', b'{"type":"ping","unknown":"\xff"}'])
+async def test_bytes_that_are_not_utf8_get_an_error(one: World, sent: bytes) -> None:
     (ann,) = await one.users(1)
     phone = await one.phone(ann)
-    await phone.socket.send(b'{"type":"\xff\xfe"}', text=True)
+    await phone.socket.send(sent, text=True)
     assert (await phone.event("error"))["code"] == "bad_frame"
     await phone.fence()
 
@@ -75,6 +76,7 @@ async def test_texts_out_of_bounds_are_refused_and_nothing_is_stored(one: World)
         {"content": {"type": "text", "text": "x" * 4001}},
         {"content": {"type": "text", "text": "a\x00b"}},
         {"content": {"type": "text"}},
+        {"content": {"text": "x"}},
         {"content": {"type": "system", "event": "members_joined"}},
         {"content": {"type": "tombstone"}},
         {"content": "hello"},
@@ -92,6 +94,11 @@ async def test_texts_out_of_bounds_are_refused_and_nothing_is_stored(one: World)
         phone, _send(chat, content={"type": "text", "text": "x"}, reply_to="msg_01h455vb4pex5vsknk084sn02q")
     )
     assert error["code"] == "message_not_found"
+    strangers = {"type": "text", "text": "x", "mentions": ["usr_01h455vb4pex5vsknk084sn02q"]}
+    nowhere = {"type": "text", "text": "x", "attachments": [{"media_id": "med_01h455vb4pex5vsknk084sn02q"}]}
+    for content, path in ((strangers, "$.content.mentions"), (nowhere, "$.content.attachments")):
+        error = await _answer(phone, _send(chat, content=content))
+        assert (error["code"], error["errors"][0]["path"]) == ("validation_failed", path)
     assert (await phone.say(chat, "é" * 4000))["seq"] == 1
 
 

@@ -27,12 +27,15 @@ class Attachment(msgspec.Struct, frozen=True):
     media_id: MediaId
 
 
-class TextContent(msgspec.Struct, frozen=True, tag="text", tag_field="type", kw_only=True):
+class TextContent(msgspec.Struct, frozen=True, kw_only=True):
     """What a person wrote: 1 to 4000 characters, or none where there is an attachment.
 
     ``mentions`` are members of the chat; ``mentions_all`` calls everybody, which moderators may.
     """
 
+    # A field and not msgspec's tag, which may be left out where there is one struct to choose from: a client
+    # that forgets it would find out only when a second kind of content comes.
+    type: Literal["text"]
     text: Annotated[str, Meta(max_length=4000, pattern=NO_NUL)]
     attachments: Annotated[list[Attachment], Meta(max_length=10)] = []
     mentions: Annotated[list[UserId], Meta(max_length=50)] | UnsetType = UNSET
@@ -54,13 +57,6 @@ class SystemContent(msgspec.Struct, frozen=True, tag="system", tag_field="type",
     user_ids: list[UserId] = []
     title: str | None | UnsetType = UNSET
     role: str | UnsetType = UNSET
-
-
-class Tombstone(msgspec.Struct, frozen=True, tag="tombstone", tag_field="type"):
-    """What is left of a deleted message: its place."""
-
-
-Content = TextContent | SystemContent | Tombstone
 
 
 class Reaction(msgspec.Struct, frozen=True):

@@ -184,9 +184,10 @@ _DETAILS = {
     "read_only": "This chat is read-only",
     "reply_not_found": "There is no message reply_to in this chat",
     "mention_forbidden": "Only moderators of this chat may call everybody",
-    "mention_not_found": "$.content.mentions: somebody who is not in this chat",
-    "attachment_not_found": "$.content.attachments: there is no such medium for you, or it is not ready",
+    "mention_not_found": "somebody who is not in this chat",
+    "attachment_not_found": "there is no such medium for you, or it is not ready",
 }
+_PLACES = {"mention_not_found": "$.content.mentions", "attachment_not_found": "$.content.attachments"}
 
 
 async def _append(ctx: Ctx, sendings: list[Sending]) -> Sequence[Stored | Exception]:
@@ -282,6 +283,8 @@ def _outcome(
     if row.outcome in ("refused", "silenced"):
         return screening.refusal(judgement) or Internal()
     error = _VERDICTS.get(row.outcome)
+    if error is ValidationFailed:
+        return ValidationFailed.at(_PLACES[row.outcome], _DETAILS[row.outcome])
     if error is not None:
         return error(_DETAILS.get(row.outcome))
     if row.message_id is None or row.seq is None or row.sent_at is None:

@@ -105,7 +105,7 @@ class World:
             [message_id],
             [1],
             [message_id],
-            [msgspec.json.encode(TextContent(text=text)).decode()],
+            [msgspec.json.encode(TextContent(type="text", text=text)).decode()],
         )
         assert outcome == "sent"
         return message_id

@@ -129,7 +129,7 @@ class World:
         """Messages, stored as the messages room stores them."""
         for sender in senders:
             ids = [self.base.ids.new("msg") for _ in range(each)]
-            text = msgspec.json.encode(TextContent(text="hello")).decode()
+            text = msgspec.json.encode(TextContent(type="text", text="hello")).decode()
             await self.db.run(
                 "SELECT append_messages($1, $2, $3, $4, $5, $6, $7)",
                 [gp.chat_id] * each,
