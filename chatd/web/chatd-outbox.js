@@ -29,9 +29,11 @@ export class Outbox {
   #holds = new Map();
   #order = 0;
 
-  /** `transmit(entry)` writes to the socket and is false where there is none; `stalled()` hears of a missing ack. */
+  /** `transmit(entry)` writes to the socket, is false where there is none, and throws what can never be sent; `stalled()` hears of a missing ack. */
   constructor({ storage, transmit, stalled, changed }) {
     this.storage = storage;
+    // Another tab has sent, or given up, what this one took up too.
+    globalThis.addEventListener?.("storage", ({ key, newValue }) => { if (key?.startsWith(PREFIX) && newValue === null) this.#elsewhere(key.slice(PREFIX.length)); });
     this.transmit = transmit;
     this.stalled = stalled;
     this.changed = changed;
@@ -70,10 +72,11 @@ export class Outbox {
     acked.catch(() => {}); // who does not look at the promise sees the entry's status
     try {
       this.storage.setItem(PREFIX + full.key, JSON.stringify(full));
-    } finally {
-      this.#put(full); // a full storage costs only the survival of a reload; the caller hears of it
-      this.flush();
+    } catch (error) {
+      console.warn(`this message would not outlive the page: ${error.message}`); // the storage is full or forbidden
     }
+    this.#put(full);
+    this.flush();
     return { entry: full, acked };
   }
 
@@ -98,12 +101,31 @@ export class Outbox {
     const busy = new Set(this.#holds.keys());
     for (const entry of this.list()) {
       if (entry.status === "failed" || busy.has(entry.chat_id)) continue;
+      if (entry.status === "queued" && !this.#send(entry)) continue;
       busy.add(entry.chat_id);
-      if (entry.status === "queued" && this.transmit(entry)) {
+    }
+  }
+
+  /** False where it can never be sent, so that the next of its chat may go. */
+  #send(entry) {
+    try {
+      if (this.transmit(entry)) {
         this.#set(entry, "sending", null);
         this.#timers.set(entry.key, setTimeout(() => this.stalled(), ACK_TIMEOUT_MS));
       }
+      return true;
+    } catch (error) {
+      if (!(error instanceof ChatdError)) throw error;
+      this.#fail(entry, error);
+      return false;
     }
+  }
+
+  /** The socket was closed for a frame that was too large: the largest in flight must have been it. */
+  tooLarge() {
+    const size = (entry) => JSON.stringify(entry.content).length;
+    const flying = this.list().filter((entry) => entry.status === "sending").sort((a, b) => size(b) - size(a));
+    if (flying.length) this.#fail(flying[0], new ChatdError("too_large", "This message is too long"));
   }
 
   /** The socket is gone: what was in flight is in doubt, so it goes again. */
@@ -132,12 +154,26 @@ export class Outbox {
       this.#set(entry, "queued", null);
       this.#hold(entry.chat_id, error.retryAfterMs ?? 1000);
     } else {
-      this.#set(entry, "failed", error);
-      this.#waiters.get(key)?.reject(error);
-      this.#waiters.delete(key);
+      this.#fail(entry, error);
       this.flush();
     }
     return true;
+  }
+
+  /** Only the sender can resolve this. */
+  #fail(entry, error) {
+    this.#stop(entry.key);
+    this.#set(entry, "failed", error);
+    this.#waiters.get(entry.key)?.reject(error);
+    this.#waiters.delete(entry.key);
+  }
+
+  #elsewhere(key) {
+    const entry = this.#entries.get(key);
+    if (!entry || entry.status === "sending") return; // our own ack is on its way
+    this.#drop(key);
+    this.changed(entry, "discarded");
+    this.flush();
   }
 
   /** The chat's other messages wait too: they would be refused as well, or overtake this one. */

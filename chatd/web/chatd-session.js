@@ -45,7 +45,19 @@ export function defaultStorage() {
   }
 }
 
+/** Locks are an origin's, as localStorage is; another storage may be shared otherwise. */
+function isLocal(storage) {
+  try {
+    return storage === globalThis.localStorage;
+  } catch {
+    return false; // the page may not even look at it
+  }
+}
+
 const KEY = "chatd.session";
+const CLAIM = "chatd.refreshing";
+const CLAIM_MS = 20_000;
+const CLAIM_LOOK_MS = 50;
 const TIMEOUT_MS = 15_000;
 /** Renew this long before the token runs out, give or take, so that many tabs do not do it at once. */
 const EARLY_MS = 60_000;
@@ -144,12 +156,28 @@ export class Session {
 
   /** One tab at a time, where the browser has locks (it has them on https and localhost). */
   #exclusively(work) {
+    if (this.storage instanceof MemoryStorage) return work();
     const locks = globalThis.navigator?.locks;
-    return locks && !(this.storage instanceof MemoryStorage) ? locks.request("chatd.refresh", work) : work();
+    return locks && isLocal(this.storage) ? locks.request("chatd.refresh", work) : this.#inTurn(work);
+  }
+
+  /** The same by a claim in the storage, where there are no locks: the last to write it has the turn. */
+  async #inTurn(work) {
+    const mine = `${Math.random()}`;
+    const claim = () => JSON.parse(this.storage.getItem(CLAIM) ?? "null");
+    for (let held = claim(); held && held.until > Date.now() && held.until < Date.now() + 2 * CLAIM_MS; held = claim()) await sleep(CLAIM_LOOK_MS);
+    this.storage.setItem(CLAIM, JSON.stringify({ mine, until: Date.now() + CLAIM_MS }));
+    await sleep(CLAIM_LOOK_MS); // whoever saw no claim either has written one by now
+    if (claim()?.mine !== mine) return this.#inTurn(work);
+    try {
+      return await work();
+    } finally {
+      if (claim()?.mine === mine) this.storage.removeItem(CLAIM);
+    }
   }
 
   #keep({ access_token, refresh_token, expires_in, user }) {
-    return this.#save({ access_token, refresh_token, user, expires_at: Date.now() + expires_in * 1000 });
+    return this.#save({ access_token, refresh_token, user, expires_at: Date.now() + expires_in * 1000, lifetime_ms: expires_in * 1000 });
   }
 
   #save(tokens) {
@@ -169,7 +197,9 @@ export class Session {
   #schedule(wait = null) {
     clearTimeout(this.#timer);
     if (!this.tokens) return;
-    wait ??= Math.max(0, this.tokens.expires_at - Date.now() - EARLY_MS * (0.75 + Math.random() / 2));
+    // Never longer than a token lives: this device's clock may have been set back since.
+    const left = Math.min(this.tokens.expires_at - Date.now(), this.tokens.lifetime_ms ?? Infinity);
+    wait ??= Math.max(0, left - EARLY_MS * (0.75 + Math.random() / 2));
     this.#timer = setTimeout(() => {
       this.refresh().catch((error) => {
         if (this.tokens) this.#schedule(error.retryAfterMs ?? 5_000 + Math.random() * 5_000);

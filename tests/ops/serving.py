@@ -92,13 +92,13 @@ class Serving:
         self.saw("ready on ")
         return self.text.partition("ready on ")[2].split()[0]
 
-    def ask(self, method: str, path: str, body: object = None) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, bytes]:
         """(status, body) of one request on a connection of its own."""
         address = urlsplit(self.url)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
         try:
             content = None if body is None else orjson.dumps(body)
-            connection.request(method, path, content, {"Content-Type": "application/json"})
+            connection.request(method, path, content, {"Content-Type": "application/json", **headers})
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -4,6 +4,7 @@ import asyncio
 from asyncio.subprocess import PIPE, Process
 from pathlib import Path
 
+import orjson
 import playwright
 
 from tests.ops.serving import ROOT, Serving
@@ -50,3 +51,37 @@ async def test_two_clients_see_one_log_over_a_wire_that_is_pulled_again_and_agai
     await sent
     await said(process, "done")
     assert await process.wait() == 0
+
+
+async def test_the_example_of_the_documents_runs_as_it_stands(serving: Serving, tmp_path: Path) -> None:
+    _, _, rest = (
+        (ROOT / "docs" / "web.md").read_text("utf-8").partition("<!-- test: reference client -->\n```js\n")
+    )
+    example, _, _ = rest.partition("```")
+    # The host is the reader's to fill in; Node imports files, not addresses.
+    email = f"{tmp_path.name}@example.com"
+    there = example.replace("https://your.host/chatd.js", (ROOT / "chatd" / "web" / "chatd.js").as_uri())
+    there = there.replace("https://your.host", serving.url).replace("ann@example.com", email)
+    for number, address in enumerate((email, f"other-{email}")):
+        account = {"email": address, "password": "correct horse", "display_name": f"Ann {number}"}
+        status, answer = serving.ask("POST", "/api/users", account)
+        assert status == 201
+        other = orjson.loads(answer)["id"]
+    login = serving.ask("POST", "/api/auth/login", {"email": email, "password": "correct horse"})
+    token = orjson.loads(login[1])["access_token"]
+    chat = {"type": "direct", "member_ids": [other]}
+    assert serving.ask("POST", "/api/chats", chat, Authorization=f"Bearer {token}")[0] == 201
+    script = tmp_path / "example.mjs"
+    script.write_text(there, "utf-8")
+    process = await asyncio.create_subprocess_exec(str(NODE), str(script), stdout=PIPE, stderr=PIPE)
+    assert process.stdout is not None
+    heard = []
+    try:
+        async with asyncio.timeout(60):
+            while "1: Hello" not in heard:
+                heard.append((await process.stdout.readline()).decode().strip())
+                assert heard[-1], (await process.communicate())[1].decode()
+    finally:
+        process.kill()
+        await process.wait()
+    assert [line.split()[0] for line in heard] == ["connecting", "open", "1:"]
