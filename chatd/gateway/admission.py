@@ -52,16 +52,17 @@ class Turnstile:
         self._queue: deque[Callable[[], None]] = deque()
         self._turning = False
 
-    def enter(self, go: Callable[[], None]) -> None:
-        """Call ``go``: now, or in one of the next turns."""
+    def enter(self, go: Callable[[], None]) -> bool:
+        """Call ``go``: now, or in one of the next turns, and then it says False."""
         if not self._turning:
             self._turning = True
             asyncio.get_running_loop().call_soon(self._turn)
         if self._left and not self._queue:
             self._left -= 1
             go()
-        else:
-            self._queue.append(go)
+            return True
+        self._queue.append(go)
+        return False
 
     def _turn(self) -> None:
         self._left, self._turning = self._per_turn, bool(self._queue)

@@ -47,6 +47,7 @@ class Connection(asyncio.Protocol):
         "paused_reading",
         "phase",
         "rates",
+        "ready",
         "recheck",
         "resuming",
         "rooms",
@@ -73,6 +74,7 @@ class Connection(asyncio.Protocol):
         self.user_id = ""
         self.ctx: Ctx | None = None
         self.phase = Phase.HANDSHAKE
+        self.ready = False  # its connection.ready is out
         self.rates = Rates()
         self.rooms: set[str] = set()
         self.tasks: set[asyncio.Task[Any]] | None = None

@@ -21,6 +21,7 @@ class Heart:
     """The heartbeats of a node."""
 
     TICK_S = 0.5
+    LEFT = 1000  # entries of sockets that have gone, before they are swept out
 
     def __init__(self, edge: "Edge") -> None:
         self._edge = edge
@@ -42,6 +43,10 @@ class Heart:
 
     def expires(self, connection: "Connection") -> None:
         """Its token runs out at ``connection.expires_at`` (Unix time)."""
+        if len(self._expiries) > 2 * len(self._edge.by_id) + self.LEFT:
+            # Sockets that have gone, and tokens that were renewed, must not stand here until they run out.
+            self._expiries = [(each.expires_at, each.id) for each in self._edge.by_id.values()]
+            heapq.heapify(self._expiries)
         heapq.heappush(self._expiries, (connection.expires_at, connection.id))
 
     async def beat_forever(self) -> None:

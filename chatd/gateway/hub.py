@@ -6,6 +6,7 @@ and past the second mark their connection), sockets that are still replaying sta
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -14,9 +15,12 @@ from chatd.core.context import Addressed
 from chatd.core.metrics import DELIVERY_LATENCY, Stats
 from chatd.gateway.withheld import Withheld
 from chatd.wire import codec
+from chatd.wire.frames import CloseCode
 
 if TYPE_CHECKING:
     from chatd.gateway.connection import Connection
+
+log = logging.getLogger("chatd.gateway.hub")
 
 Write = Callable[[bytes], None]
 #: A frame for the next flush: (bytes, not for these users, only for these users, and where a slow socket is
@@ -240,10 +244,11 @@ class Hub:
             self._out(room).append((frame, hidden | {user_id}, None, user_id))
 
     def users(self, user_ids: Collection[str], frame: bytes) -> None:
-        """To every socket of these users."""
+        """To every socket of these users; one whose ``connection.ready`` is not out will ask for all."""
         for user_id in user_ids:
             for connection in list(self.by_user.get(user_id, ())):  # one that is too slow goes
-                connection.write(frame)
+                if connection.ready:
+                    connection.write(frame)
 
     # ----------------------------------------------------------------- flush
 
@@ -264,8 +269,17 @@ class Hub:
         if not dirty:
             return
         for room in dirty:
-            self._flush_room(room)
+            try:
+                self._flush_room(room)
+            except Exception:
+                self._broken(room)
         DELIVERY_LATENCY.observe(time.perf_counter() - self._since)
+
+    def _broken(self, room: Room) -> None:
+        """A defect of ours: nobody knows who has these frames, so all of the room shall resume."""
+        log.exception("the frames of %s could not be written", room.chat_id)
+        for connection in list(room.everybody()):
+            connection.close(CloseCode.GOING_AWAY, "something went wrong on our side")
 
     def _flush_room(self, room: Room) -> None:
         out, room.out = room.out, []

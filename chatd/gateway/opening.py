@@ -8,7 +8,7 @@ to ``cut``, the further of H and what was kept; then what was kept past ``cut``;
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import UNSET
@@ -31,6 +31,7 @@ class Opening:
     """connection.init to connection.ready, and chats that are joined later."""
 
     DRAIN_S = 30.0  # how long a replay waits for a slow reader
+    MISSED_AT_ONCE = 1000  # events that are read for one socket at once, where more than one chat has them
     PORTION = 65_536  # bytes of replay written before looking whether the reader reads
 
     def __init__(self, edge: "Edge") -> None:
@@ -94,16 +95,20 @@ class Opening:
         heads = {chat.chat_id: chat.head_seq for chat in chats}
         since = {c: seq for c, seq in (init.since or {}).items() if c in heads}
         wants, cuts = await self._enter(connection, heads, since)
-        asked = init.since is not None
-        frames = await edge.backend.replay(connection.user_id, wants) if wants else []
-        if connection.is_closing():
-            return
-        # It has been heard and let in. From here on its own pace counts, a portion at a time: a slow network
-        # must not be cut off at the same place of the same replay again and again.
-        connection.in_time()
-        connection.write(self._ready(connection, init, chats))
-        await self._write_paced(connection, frames)
-        if asked:
+        for i, some in enumerate(_portions(wants)):
+            frames = await edge.backend.replay(connection.user_id, some) if some else []
+            if connection.is_closing():
+                return
+            if i == 0:
+                # It has been heard and let in. From here on its own pace counts, a portion at a time: a slow
+                # network must not be cut off at the same place of the same replay again and again.
+                connection.in_time()
+                connection.write(self._ready(connection, init, chats))
+                connection.ready = True
+            await self._write_paced(connection, frames)
+            for want in some:
+                self._live(connection, want.chat_id, cuts.pop(want.chat_id))
+        if init.since is not None:
             connection.write(codec.frame(SyncComplete()))
         for chat_id, cut in cuts.items():
             self._live(connection, chat_id, cut)
@@ -267,6 +272,21 @@ class Opening:
         except (AppError, TimeoutError):
             # Half in is worse than out: the client comes back and is told everything.
             connection.close(CloseCode.GOING_AWAY, "not now; come back")
+
+
+def _portions(wants: Sequence[Want]) -> Iterator[list[Want]]:
+    """What is replayed at once, so that a socket that was away from hundreds of chats for long costs no more
+    memory than one chat or two; one portion at least.
+    """
+    some: list[Want] = []
+    missed = 0
+    for want in wants:
+        if some and missed + want.head - want.after > Opening.MISSED_AT_ONCE:
+            yield some
+            some, missed = [], 0
+        some.append(want)
+        missed += max(0, want.head - want.after)
+    yield some
 
 
 def _forget(joining: dict[str, "asyncio.Task[None]"], chat_id: str, done: "asyncio.Task[None]") -> None:

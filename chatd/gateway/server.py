@@ -49,7 +49,8 @@ class FirstRequest(asyncio.Protocol):
             return
         if b"\r\n\r\n" in self._data:
             self._queued = True
-            self._edge.doors.enter(self._hand_over)
+            if not self._edge.doors.enter(self._hand_over):
+                self._transport.pause_reading()  # what it says on while it waits is left to TCP
         elif len(self._data) > _MAX_HEAD:
             self._to(self._http(self._claim))  # which knows how to refuse it
 
@@ -61,6 +62,7 @@ class FirstRequest(asyncio.Protocol):
     def _hand_over(self) -> None:
         if self._transport.is_closing():
             return
+        self._transport.resume_reading()  # nothing where it was not paused
         self._to(self._claim(self._transport, self._data) or self._http(self._claim))
 
     def _claim(self, transport: asyncio.Transport, data: bytes) -> Connection | None:

@@ -71,6 +71,8 @@ class Strike:
     began: float
     undone: float = 0.0
     healed: float | None = None
+    #: What was not well when that was looked at last.
+    ailing: str = ""
 
 
 class Violation(NamedTuple):

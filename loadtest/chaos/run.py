@@ -171,7 +171,9 @@ async def _one(stage: Stage, name: str) -> None:
     await FAULTS[name].strike(stage)
     strike.undone = time.monotonic()
     while time.monotonic() < strike.undone + HEAL_S:
-        if all(device.synced for device in stage.crowd.devices) and await stage.world.well():
+        without = [device.name for device in stage.crowd.devices if not device.synced]
+        strike.ailing = f"no socket: {', '.join(without)}" if without else await stage.world.ailing()
+        if not strike.ailing:
             strike.healed = time.monotonic()
             return
         await asyncio.sleep(0.1)

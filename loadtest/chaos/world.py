@@ -78,16 +78,17 @@ class World:
     def proxied_urls(self) -> list[str]:
         return [node.proxied_url for node in self.nodes]
 
-    async def well(self) -> bool:
-        """Every node is ready and works without nothing."""
+    async def ailing(self) -> str:
+        """A node that is not ready, or works without something; "" where there is none."""
         for url in self.urls:
             try:
                 async with self.http.get(f"{url}/readyz", timeout=aiohttp.ClientTimeout(total=6)) as answer:
-                    if answer.status != 200 or (await answer.json())["degraded"]:
-                        return False
-            except (aiohttp.ClientError, TimeoutError):
-                return False
-        return True
+                    said = await answer.json()
+                    if answer.status != 200 or said["degraded"]:
+                        return f"{url} answers {answer.status} {said}"
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                return f"{url}: {type(error).__name__} {error}"
+        return ""
 
     async def counted(self, name: str) -> int:
         """A counter of /metrics, over all nodes."""

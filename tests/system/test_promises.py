@@ -7,9 +7,13 @@ import msgspec
 import pytest
 
 from chatd.boot import Node
+from chatd.core.errors import StoreUnavailable
 from chatd.core.settings import Redis
 from chatd.embedded import Embedded
+from chatd.features.messages import log_store, store
+from chatd.features.messages.reading import PostgresLog
 from chatd.realtime import envelope
+from chatd.realtime.streams import Missing
 from tests.system.world import World
 
 HEAL_S = 2.0  # protocol.md, 4.6
@@ -128,6 +132,62 @@ async def test_the_last_message_lost_is_found_by_the_sweep(two: World) -> None:
     _deafen(two.nodes[1], 1)
     ack = await a.say(chat, "nothing after it")
     await b.wait(lambda f: f.get("message", {}).get("id") == ack["message_id"], seconds=HEAL_S + 1)
+
+
+async def test_an_ack_that_is_lost_after_the_commit_is_given_again(two: World, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    ann, bob = await two.users(2)
+    chat = await two.group(ann, bob)
+    a, b = await two.phone(ann), await two.phone(bob, node=1)
+    append = store.append
+
+    async def committed_and_lost(*args, **kwargs):  # type: ignore[no-untyped-def]
+        await append(*args, **kwargs)
+        raise StoreUnavailable()
+
+    monkeypatch.setattr(store, "append", committed_and_lost)
+    error = await a.say(chat, "once", "k")
+    assert error["code"] == "unavailable"
+    monkeypatch.undo()
+    for phone in (a, b):  # it is stored, so everybody hears of it, though nobody published it
+        await phone.wait(lambda f: f["type"] == "message.new" and f["seq"] == 1, seconds=HEAL_S + 1)
+    ack = await two.phones[0].call(
+        "message.send",
+        chat_id=chat,
+        client_message_id="k",
+        content={"type": "text", "text": "once"},
+    )
+    assert (ack["type"], ack["seq"], ack["duplicate"]) == ("ack", 1, True)
+    await a.say(chat, "and on")
+    for phone in (a, b):
+        await phone.event("message.new", seq=2)
+        assert phone.seqs(chat) == [1, 2]
+
+
+async def test_what_a_worker_stored_before_it_was_killed_reaches_the_others(two: World) -> None:
+    ann, bob = await two.users(2)
+    chat = await two.group(ann, bob)
+    a, b = await two.phone(ann), await two.phone(bob, node=1)
+    two.nodes[0].broker.log = lambda *_: None  # type: ignore[method-assign]  # killed between commit and this
+    ack = await a.say(chat, "last words")
+    await b.wait(lambda f: f.get("message", {}).get("id") == ack["message_id"], seconds=HEAL_S + 1)
+
+
+async def test_a_chat_that_is_erased_while_it_is_healed_ends_no_task(two: World, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    ann, bob = await two.users(2)
+    chat = await two.group(ann, bob)
+    a = await two.phone(ann)
+    await a.say(chat, "soon gone")
+    db = two.nodes[0].db
+    events = log_store.events
+
+    async def erased_behind_it(*args):  # type: ignore[no-untyped-def]
+        rows = await events(*args)
+        await db.run("DELETE FROM chat_messages WHERE chat_id = $1", chat)  # as chats.erase does
+        return rows
+
+    monkeypatch.setattr(log_store, "events", erased_behind_it)
+    found = await PostgresLog(db).missing([Missing(chat, 0, 0)])
+    assert [each.frames for each in found] == [[]]
 
 
 async def test_a_receipt_that_is_healed_goes_to_the_senders_alone(two: World) -> None:

@@ -133,7 +133,11 @@ async def _reset(ctx: Ctx, want: Want) -> bytes:
         ctx.db, want.chat_id, None, want.head + 1, None, ctx.settings.messages.reset_messages
     )
     messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
-    event = ChatReset(chat_id=want.chat_id, head_seq=want.head, messages=[messages[row.id] for row in rows])
+    event = ChatReset(
+        chat_id=want.chat_id,
+        head_seq=want.head,
+        messages=[messages[row.id] for row in rows if row.id in messages],
+    )
     return codec.frame(event)
 
 
@@ -151,7 +155,11 @@ async def _events(q: Queries, wants: Sequence[Want], limit: int) -> dict[Want, l
         2 * limit,
     )
     messages = await chats.messages_by_ids(q, list({row.message_id for row in rows}))
+    # A chat may be erased between the two statements; then there is no log any more, and nothing to heal.
+    gone = {row.chat_id for row in rows if row.message_id not in messages}
     for row in rows:
+        if row.chat_id in gone:
+            continue
         frame = event_frame(row, messages)
         for want in spans[row.span - 1]:
             if want.after < row.seq <= want.head:

@@ -47,4 +47,6 @@ def bounded(
             if took > most + slack_s:
                 yield Violation("outage", strike.began, f"{strike.name}: {took:.1f} s without {what}")
         if strike.healed is None or strike.healed - strike.undone - stalled > heal_s:
-            yield Violation("outage", strike.undone, f"{strike.name}: not well after {heal_s:.0f} s")
+            yield Violation(
+                "outage", strike.undone, f"{strike.name}: not well after {heal_s:.0f} s: {strike.ailing}"
+            )
