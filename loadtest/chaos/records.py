@@ -113,6 +113,8 @@ class Records:
     defects: list[Violation] = field(default_factory=list)
     #: (when, for how long) this process itself did not get to run.
     stalls: list[tuple[float, float]] = field(default_factory=list)
+    #: Until when sockets that are open still were listened to.
+    ended_at: float | None = None
 
     def devices(self) -> dict[str, list[SocketRecord]]:
         """Each device's sockets, in order."""
@@ -120,6 +122,11 @@ class Records:
         for socket in self.sockets:
             found.setdefault(socket.device, []).append(socket)
         return found
+
+    def end_of(self, socket: SocketRecord) -> float:
+        """Until when it could be told something."""
+        last = socket.frames[-1][0] if socket.frames else socket.opened_at
+        return socket.closed_at or max(self.ended_at or last, last)
 
     def stalled_s(self, begin: float, end: float) -> float:
         """For how long between two times this process did not get to run."""

@@ -24,6 +24,8 @@ COUNTERS = ("gaps", "heals", "redis_reconnects", "slow_closes", "ephemeral_drops
 HEAL_S = 30.0
 #: What this machine may lose us on its own, beyond what we notice ourselves.
 SLACK_S = 2.0
+#: One message is acked within this, by one worker or another: a fault's 10 s, a retry after 8 s, and again.
+ACKED_S = 30.0
 #: An acked message reaches every open socket within this, whatever Redis does (protocol.md, 4.6).
 DELIVERED_S = 2.0
 
@@ -88,6 +90,7 @@ async def run(options: Options) -> Verdict:
         await _populate(crowd, api, options)
         await _strike(made, crowd, options)
         violations = await _rest(crowd, options)
+        records.ended_at = time.monotonic()
         counted = {name: await made.counted(f"chatd_{name}_total") for name in COUNTERS}
         found = await truths.fetch([*crowd.people, *crowd.guests], made.services.postgres.url)
         await asyncio.gather(*(person.close() for person in (*crowd.people, *crowd.guests)))
@@ -226,7 +229,7 @@ async def _presence_at_rest(crowd: Crowd, options: Options) -> list[Violation]:
     watchers = [device for person in others for device in person.devices]
     # What a node said that was killed holds until that is noticed.
     deadline = time.monotonic() + max(options.grace_s, options.node_timeout_s) + SLACK_S
-    while wrong := _wrong(watchers, wanted):
+    while wrong := list(ephemeral.at_rest({device.name: device.shown for device in watchers}, wanted)):
         if time.monotonic() > deadline:
             break
         await asyncio.sleep(0.1)
@@ -239,18 +242,6 @@ async def _presence_at_rest(crowd: Crowd, options: Options) -> list[Violation]:
         if user["status"] != wanted[user["user_id"]]
     ]
     return [Violation("presence", time.monotonic(), text) for text in wrong]
-
-
-def _wrong(watchers: Sequence[Device], wanted: dict[str, str]) -> list[str]:
-    found = []
-    for device in watchers:
-        shown = device.shown
-        found += [
-            f"{device.name} sees {user_id} {shown.get(user_id)}, not {status}"
-            for user_id, status in wanted.items()
-            if shown.get(user_id) != status
-        ]
-    return found
 
 
 def judge(records: Records, truth: Truth, options: Options) -> list[Violation]:
@@ -271,6 +262,7 @@ def judge(records: Records, truth: Truth, options: Options) -> list[Violation]:
         *ephemeral.typing(records, SLACK_S),
         *ephemeral.presence(records, options.grace_s),
         *outage.bounded(records, allowed, HEAL_S, SLACK_S),
+        *outage.patient(records, ACKED_S + SLACK_S, away),
     ]
 
 

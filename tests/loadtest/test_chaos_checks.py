@@ -168,6 +168,106 @@ def test_a_lost_read_is_found(records: Records, truth: Truth) -> None:
     assert [v.kind for v in history.deeds(records, truth)] == ["lost"]
 
 
+def reacted(records: Records, truth: Truth) -> Deed:
+    """Bob gives the third message a heart: it is acked, stored, and everybody sees it."""
+    given = [{"emoji": "♥", "count": 1, "user_ids": [BOB]}]
+    shown = message(3, "text 3", updated_seq=6, reactions=given)
+    for socket in records.sockets[1::2]:
+        update = {"type": "message.update", "chat_id": CHAT, "seq": 6, "message": copy.deepcopy(shown)}
+        socket.frames.append((7.0, update))
+    truth.messages[CHAT]["msg_3"] = shown
+    truth.log[CHAT].append((6, "update", "msg_3"))
+    deed = Deed("react", CHAT, BOB, "msg_3", "♥", 6.5, done=True)
+    records.deeds.append(deed)
+    return deed
+
+
+def test_a_lost_reaction_is_found(records: Records, truth: Truth) -> None:
+    reacted(records, truth)
+    assert [v for v in everything(records, truth) if "ended at" not in v.what] == []
+    records.sockets[3].frames.pop()  # one socket was not told
+    assert [v.kind for v in states.equal(records, truth)] == ["stale"]
+    truth.messages[CHAT]["msg_3"]["reactions"] = []  # nor is it stored
+    assert [v.kind for v in history.deeds(records, truth)] == ["lost"]
+
+
+def test_a_reaction_that_was_taken_back_and_is_there_again_is_found(records: Records, truth: Truth) -> None:
+    reacted(records, truth)
+    records.deeds.append(Deed("unreact", CHAT, BOB, "msg_3", "♥", 6.8, done=True))
+    assert [v.kind for v in history.deeds(records, truth)] == ["lost"]
+
+
+def deleted(records: Records, truth: Truth) -> None:
+    """Ann deletes her third message: it is acked, a tombstone, and everybody sees it."""
+    grave = message(3, "", updated_seq=6, content={"type": "tombstone"}, deleted_at="now")
+    for socket in records.sockets[1::2]:
+        socket.frames.append(
+            (7.0, {"type": "message.delete", "chat_id": CHAT, "seq": 6, "message_id": "msg_3"})
+        )
+    truth.messages[CHAT]["msg_3"] = grave
+    truth.rows[CHAT] = [grave if row["id"] == "msg_3" else row for row in truth.rows[CHAT]]
+    truth.log[CHAT].append((6, "delete", "msg_3"))
+    truth.chats[BOB][CHAT]["unread_count"] = 1
+    records.deeds.append(Deed("delete", CHAT, ANN, "msg_3", "", 6.5, done=True))
+
+
+def test_a_deletion_that_does_not_last_is_found(records: Records, truth: Truth) -> None:
+    deleted(records, truth)
+    assert [v for v in everything(records, truth) if "ended at" not in v.what] == []
+    socket = records.sockets[3]
+    back = {"type": "message.update", "chat_id": CHAT, "seq": 7, "message": message(3, "text 3")}
+    socket.frames.append((8.0, back))  # shown again, as by an update that was read before and sent behind
+    assert "stale" in {v.kind for v in states.equal(records, truth)}
+    truth.messages[CHAT]["msg_3"] = message(3, "text 3")  # alive again in the database
+    assert [v.kind for v in history.deeds(records, truth)] == ["lost"]
+
+
+def test_what_nobody_edited_or_deleted_must_be_as_it_was_sent(records: Records, truth: Truth) -> None:
+    truth.rows[CHAT][0] |= {"content": {"type": "text", "text": "made up"}, "edited_at": "now"}
+    truth.rows[CHAT][3] |= {"content": {"type": "tombstone"}, "deleted_at": "now"}
+    assert [v.kind for v in history.kept(records, truth)] == ["altered", "altered"]
+
+
+def test_a_delivery_that_a_reconnection_hid_is_found(records: Records, truth: Truth) -> None:
+    # Nothing came for a minute; then the socket went, and the next one's replay closed the gap.
+    socket = records.sockets[2]
+    socket.closed_at = 60.0
+    records.sockets[3].opened_at, records.sockets[3].synced_at = 60.1, 60.2
+    socket.frames = [(at, f) for at, f in socket.frames if f["seq"] != 3]
+    records.sockets[3].since = {CHAT: 2}
+    records.sockets[3].frames = [(60.2, new(3)), *((at + 60, f) for at, f in records.sockets[3].frames)]
+    assert list(logs.order(records)) == []
+    assert {v.kind for v in logs.live(records, 2.0, [])} == {"lost"}
+    assert list(logs.live(records, 2.0, [(2.0, 70.0)])) == []
+
+
+def test_a_replay_that_says_it_is_complete_and_is_not_is_found(records: Records, truth: Truth) -> None:
+    socket = records.sockets[1]
+    socket.since = {CHAT: 2}
+    socket.frames.insert(0, (3.7, {"type": "sync.complete"}))
+    assert "lost" in [v.kind for v in logs.order(records)]
+    socket.frames.insert(0, (3.65, new(3)))
+    assert list(logs.order(records)) == []
+
+
+def test_a_message_that_waits_too_long_for_its_ack_is_found(records: Records) -> None:
+    records.sends["key 3"].at = -40.0
+    assert [v.kind for v in outage.patient(records, 30.0, [])] == ["outage"]
+    assert list(outage.patient(records, 30.0, [(-40.0, -20.0)])) == []
+
+
+def test_wrong_presence_at_rest_is_found() -> None:
+    shown = {"phone": {ANN: "online", BOB: "offline"}, "tablet": {ANN: "online"}}
+    assert list(ephemeral.at_rest({"phone": shown["phone"]}, {ANN: "online", BOB: "offline"})) == []
+    assert len(list(ephemeral.at_rest(shown, {ANN: "away", BOB: "offline"}))) == 3
+
+
+def test_typing_that_goes_on_while_nothing_else_comes_is_found() -> None:
+    frames = [(1.0, typing_frame(True))]
+    socket = SocketRecord("phone", BOB, "http://one", {}, {"chats": []}, 0.0, frames=frames)
+    assert len(list(ephemeral.typing(Records(sockets=[socket], ended_at=30.0), slack_s=1.0))) == 1
+
+
 def test_an_acked_message_that_is_not_stored_is_found(records: Records, truth: Truth) -> None:
     truth.rows[CHAT] = [row for row in truth.rows[CHAT] if row["seq"] != 3]
     assert [v.kind for v in history.kept(records, truth)] == ["lost"]

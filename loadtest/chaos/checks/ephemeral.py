@@ -1,6 +1,6 @@
 """Typing and presence: what was shown, against what was (protocol.md, 5)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from loadtest.chaos.records import Records, SocketRecord, Violation
 
@@ -29,11 +29,19 @@ def typing(records: Records, slack_s: float) -> Iterator[Violation]:
                 yield Violation("typing", at, f"{socket.device}: typed for {at - since:.1f} s")
             if frame["type"] == "typing.start":
                 on[key] = at
-        end = socket.closed_at or (socket.frames[-1][0] if socket.frames else socket.opened_at)
+        end = records.end_of(socket)
         for (chat_id, user_id), since in on.items():
             # A start may be renewed unseen within 2 s, so it may last that much longer.
             if end - since > TYPING_S + TYPING_EVERY_S + slack_s:
                 yield Violation("typing", since, f"{socket.device} {chat_id}: {user_id} types for ever")
+
+
+def at_rest(shown: Mapping[str, Mapping[str, str]], wanted: Mapping[str, str]) -> Iterator[str]:
+    """What watchers see (watcher -> user -> status), against what is."""
+    for watcher, statuses in shown.items():
+        for user_id, status in wanted.items():
+            if statuses.get(user_id) != status:
+                yield f"{watcher} sees {user_id} {statuses.get(user_id)}, not {status}"
 
 
 def presence(records: Records, grace_s: float) -> Iterator[Violation]:

@@ -1,7 +1,7 @@
 """What was acked is there, once, unchanged, where the ack said (protocol.md, 4.1 and 4.2)."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loadtest.chaos.records import Deed, Frame, Records, Truth, Violation
 
@@ -9,6 +9,7 @@ from loadtest.chaos.records import Deed, Frame, Records, Truth, Violation
 def kept(records: Records, truth: Truth) -> Iterator[Violation]:
     """Every acked message once under its seq; no unacked one twice; no seq left out."""
     by_key: dict[str, list[Frame]] = {}
+    tried = _tried(records)
     for rows in truth.rows.values():
         for row in rows:
             if row["client_message_id"] is not None:
@@ -27,16 +28,29 @@ def kept(records: Records, truth: Truth) -> Iterator[Violation]:
             yield Violation(
                 "altered", send.acked_at, f"{key} was acked as {send.seq}, is stored as {row['seq']}"
             )
-        if not _says(row, send.text, send.sender_id):
+        if row["sender_id"] != send.sender_id or not _says(row, send.text, tried.get(row["id"], ())):
             yield Violation("altered", send.acked_at, f"{key} does not say what was sent")
     for key in by_key:
         yield Violation("doubled", 0.0, f"{key} is stored, and nobody sent it")
     yield from _whole(truth)
 
 
-def _says(row: Frame, text: str, sender_id: str) -> bool:
-    changed = row["edited_at"] is not None or row["deleted_at"] is not None
-    return row["sender_id"] == sender_id and (changed or row["content"].get("text") == text)
+def _tried(records: Records) -> dict[str, list[Deed]]:
+    """Edits and deletions that may have come through, by message."""
+    tried: dict[str, list[Deed]] = {}
+    for deed in records.deeds:
+        if deed.kind in ("edit", "delete") and deed.done is not False:
+            tried.setdefault(deed.message_id, []).append(deed)
+    return tried
+
+
+def _says(row: Frame, text: str, tried: Sequence[Deed]) -> bool:
+    """It says what was sent, or what somebody made of it; what nobody touched is as it was."""
+    if row["deleted_at"] is not None:
+        return any(deed.kind == "delete" for deed in tried)
+    if row["edited_at"] is not None:
+        return any(deed.kind == "edit" and deed.value == row["content"].get("text") for deed in tried)
+    return bool(row["content"].get("text") == text)
 
 
 def _whole(truth: Truth) -> Iterator[Violation]:

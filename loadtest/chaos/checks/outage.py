@@ -29,6 +29,18 @@ def pause(times: Sequence[float], strike: Strike) -> float:
     return max(longest, end - before)
 
 
+def patient(records: Records, within_s: float, excused: Sequence[tuple[float, float]]) -> Iterator[Violation]:
+    """No single message waited longer for its ack, but by how long PostgreSQL was away (``excused``)."""
+    for send in records.sends.values():
+        until = send.acked_at or records.ended_at
+        if until is None or send.refused is not None:
+            continue
+        away = sum(max(0.0, min(until, end) - max(send.at, begin)) for begin, end in excused)
+        waited = until - send.at - away - records.stalled_s(send.at, until)
+        if waited > within_s:
+            yield Violation("outage", send.at, f"{send.client_message_id} waited {waited:.1f} s for its ack")
+
+
 def bounded(
     records: Records, allowed: Mapping[str, float], heal_s: float, slack_s: float
 ) -> Iterator[Violation]:
