@@ -451,8 +451,10 @@ CREATE TABLE user_privacy (                             -- no row: everything at
     last_seen      text NOT NULL DEFAULT 'everyone' CHECK (last_seen IN ('everyone', 'shared_chats', 'nobody')),
     read_receipts  boolean NOT NULL DEFAULT true,
     messages_from  text NOT NULL DEFAULT 'everyone' CHECK (messages_from IN ('everyone', 'shared_chats', 'nobody')),
-    updated_at     timestamptz NOT NULL DEFAULT now()
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    profile        text NOT NULL DEFAULT 'everyone' CHECK (profile IN ('everyone', 'shared_chats', 'nobody'))
 );
+CREATE INDEX user_privacy_secretive ON user_privacy (user_id) WHERE NOT read_receipts;
 
 -- A stranger's direct chat waits here until it is answered; until then only the stranger is seated in it.
 CREATE TABLE message_requests (
@@ -530,7 +532,7 @@ CREATE INDEX moderation_cases_chat ON moderation_cases (chat_id, created_at, id)
 CREATE TABLE moderation_reports (
     id           uuid PRIMARY KEY,
     case_id      uuid NOT NULL REFERENCES moderation_cases (id) ON DELETE CASCADE,
-    reporter_id  uuid NOT NULL,
+    reporter_id  uuid REFERENCES users (id) ON DELETE SET NULL,
     reason       text NOT NULL,
     description  text,
     created_at   timestamptz NOT NULL DEFAULT now(),
@@ -1329,7 +1331,7 @@ BEGIN
     FOR t IN SELECT * FROM personal_tables() LOOP
         CONTINUE WHEN t.place::text = ANY (p_but) OR t.place::text || '.' || t.named = ANY (p_but);
         RETURN QUERY EXECUTE format(
-            'SELECT %L::text, to_jsonb(r) - ARRAY[''password_hash'', ''token'', ''token_hash'', ''hash'', ''p256dh'', ''auth'', ''banned_by'']
+            'SELECT %L::text, to_jsonb(r) - ARRAY[''password_hash'', ''token'', ''token_hash'', ''hash'', ''p256dh'', ''auth'', ''banned_by'', ''muted_by'']
              FROM %s r WHERE r.%I = $1 LIMIT $2', t.place::text, t.place, t.named) USING p_user, p_most;
     END LOOP;
 END $$;
@@ -1580,4 +1582,4 @@ BEGIN
     RETURN true;
 END $$;
 
-INSERT INTO schema_version (version) VALUES (15);
+INSERT INTO schema_version (version) VALUES (16);

@@ -175,7 +175,8 @@ async def test_a_block_and_a_send_at_once_have_an_order(one: World, first: str) 
 
 async def test_the_settings_have_defaults_and_change_one_by_one(one: World) -> None:
     (ann,) = await one.users(1)
-    defaults = {"last_seen": "everyone", "read_receipts": True, "messages_from": "everyone"}
+    everyone = dict.fromkeys(("last_seen", "messages_from", "profile"), "everyone")
+    defaults = {**everyone, "read_receipts": True}
     assert await one.rest(ann, "GET", "/api/privacy") == (200, defaults)
     changed = {**defaults, "last_seen": "nobody"}
     assert await one.rest(ann, "PATCH", "/api/privacy", {"last_seen": "nobody"}) == (200, changed)
@@ -296,8 +297,8 @@ async def test_a_declined_stranger_is_not_told(one: World) -> None:
 
 async def test_who_shares_a_chat_need_not_ask(one: World) -> None:
     ann, bob = await one.users(2)
-    await one.rest(bob, "PATCH", "/api/privacy", {"messages_from": "shared_chats"})
     await one.group(ann, bob)
+    await one.rest(bob, "PATCH", "/api/privacy", {"messages_from": "shared_chats"})
     chat = await opened(one, ann, bob)
     assert (await (await one.phone(ann)).say(chat, "hi"))["type"] == "ack"
     assert (await one.rest(bob, "GET", f"/api/chats/{chat}"))[0] == 200

@@ -434,6 +434,77 @@ async def test_mutes_and_kicks_over_the_whole_server(one: World, cast: dict[str,
     assert await phone.closed() == 4401
 
 
+async def test_a_mute_on_the_server_leaves_nothing_to_write_with(one: World, cast: dict[str, Any]) -> None:
+    chat, mod = cast["chat"], cast["mod"]
+    phone, other = await one.phone(mod), await one.phone(cast["ann"])
+    message = (await phone.say(chat, "before"))["message_id"]
+    at = f"/api/chats/{chat}/messages/{message}"
+    await phone.call("reaction.add", chat_id=chat, message_id=message, emoji="👍")
+    assert (await one.rest(cast["staff"], "PUT", f"/api/moderation/mutes/{mod}", {}))[0] == 200
+    await other.fence()
+    seen = len(other.frames)
+    content = {"type": "text", "text": "after"}
+    for type_, fields in (
+        ("reaction.add", {"message_id": message, "emoji": "🎉"}),
+        ("reaction.remove", {"message_id": message, "emoji": "👍"}),
+        ("message.edit", {"message_id": message, "content": content}),
+        ("typing.start", {}),
+    ):
+        assert (await phone.call(type_, chat_id=chat, **fields))["code"] == "muted", type_
+    for method, path, body in (
+        ("PUT", f"{at}/pin", None),
+        ("PUT", f"{at}/reactions/🎉", None),
+        ("PATCH", at, {"content": content}),
+        ("PATCH", f"/api/chats/{chat}", {"title": "after"}),
+        ("POST", f"/api/chats/{chat}/typing", {"is_typing": True}),
+        ("POST", "/api/chats", {"type": "group", "title": "after", "member_ids": [cast["ann"]]}),
+    ):
+        assert (await one.rest(mod, method, path, body))[1]["code"] == "muted", path
+    await other.fence()
+    assert not [f for f in other.frames[seen:] if f["type"] != "pong"], "nobody notices anything"
+    assert (await one.rest(mod, "DELETE", at))[0] == 200, "taking one's own back is no writing"
+    assert (await one.rest(cast["staff"], "DELETE", f"/api/moderation/mutes/{mod}"))[0] == 204
+    assert (await phone.call("typing.start", chat_id=chat))["type"] == "ack"
+
+
+async def test_a_mute_on_the_server_ends_by_itself(one: World, cast: dict[str, Any]) -> None:
+    chat, ann = cast["chat"], cast["ann"]
+    await one.rest(cast["staff"], "PUT", f"/api/moderation/mutes/{ann}", {"duration_s": 60})
+    typing = ("POST", f"/api/chats/{chat}/typing", {"is_typing": True})
+    assert (await one.rest(ann, *typing))[1]["code"] == "muted"
+    one.clock.offset = timedelta(seconds=61)
+    assert (await one.rest(ann, *typing))[0] == 200
+    await one.rest(cast["owner"], "PUT", f"/api/chats/{chat}/members/{ann}/mute", {"duration_s": 600})
+    assert (await one.rest(ann, *typing))[1]["code"] == "muted", "the later of the two holds"
+
+
+async def test_power_used_outside_the_moderation_room_is_in_the_audit_too(
+    one: World, cast: dict[str, Any]
+) -> None:
+    chat, ann, bob, owner, mod = (cast[name] for name in ("chat", "ann", "bob", "owner", "mod"))
+    own, other = await said(one, ann, chat, "mine"), await said(one, ann, chat, "rude")
+    assert (await one.rest(ann, "DELETE", f"/api/chats/{chat}/messages/{own}"))[0] == 200
+    assert (await one.rest(mod, "DELETE", f"/api/chats/{chat}/messages/{other}"))[0] == 200
+    assert (await one.rest(mod, "DELETE", f"/api/chats/{chat}/messages/{other}"))[0] == 200, "twice is once"
+    assert (await one.rest(owner, "PUT", f"/api/chats/{chat}/members/{bob}", {"role": "moderator"}))[0] == 200
+    assert (await one.rest(owner, "DELETE", f"/api/chats/{chat}/members/{ann}"))[0] == 204
+    assert (await one.rest(bob, "DELETE", f"/api/chats/{chat}/members/me"))[0] == 204
+    assert (await one.rest(ann, "PATCH", "/api/users/me", {"bio": "mine"}))[0] == 200
+    assert (await one.rest(cast["admin"], "PATCH", f"/api/users/{ann}", {"bio": None, "city": "Rome"}))[
+        0
+    ] == 200
+    _, log = await one.rest(cast["admin"], "GET", "/api/moderation/audit")
+    deeds = [(e["actor_id"], e["action"], e["target_id"], e["detail"]) for e in reversed(log["items"])]
+    assert deeds == [
+        (owner, "member.role", mod, {"before": "member", "after": "moderator"}),
+        (mod, "message.deleted", other, {"author_id": ann}),
+        (owner, "member.role", bob, {"before": "member", "after": "moderator"}),
+        (owner, "member.removed", ann, {}),
+        (cast["admin"], "user.profile", ann, {"fields": ["bio", "city"]}),
+    ]
+    assert {e["chat_id"] for e in log["items"]} == {chat, None}
+
+
 # ------------------------------------------------------------------------------------------------ filters
 
 
@@ -497,10 +568,12 @@ async def test_only_admins_change_filters(one: World, cast: dict[str, Any]) -> N
     assert (await one.rest(admin, "DELETE", f"{path}/{made['id']}"))[0] == 204
     assert (await one.rest(admin, "DELETE", f"{path}/{made['id']}"))[0] == 404
     assert (await one.rest(admin, "PUT", f"{path}/{made['id']}", body))[0] == 404
-    _, log = await one.rest(admin, "GET", "/api/moderation/audit")
+    _, log = await one.rest(admin, "GET", f"/api/moderation/audit?actor_id={admin}")
     assert [e["action"] for e in log["items"]] == ["filter.removed", "filter.changed", "filter.created"]
-    _, page = await one.rest(admin, "GET", "/api/moderation/audit?limit=2")
-    _, rest = await one.rest(admin, "GET", f"/api/moderation/audit?limit=2&cursor={page['next_cursor']}")
+    _, page = await one.rest(admin, "GET", f"/api/moderation/audit?actor_id={admin}&limit=2")
+    _, rest = await one.rest(
+        admin, "GET", f"/api/moderation/audit?actor_id={admin}&limit=2&cursor={page['next_cursor']}"
+    )
     assert [e["action"] for e in rest["items"]] == ["filter.created"]
 
 

@@ -58,6 +58,7 @@ from chatd.features.accounts.sessions import (
     session_refusal,
     session_states,
 )
+from chatd.features.audit import service as audit
 from chatd.features.relations import service as relations
 
 __all__ = [
@@ -226,30 +227,44 @@ async def get_profile(ctx: Ctx, user_id: str) -> Profile:
     person = await _person(ctx.db, _resolve(ctx, user_id))
     if person.id == ctx.actor.user_id:
         return _own(person)
+    if await relations.profiles_hidden(ctx.db, ctx.actor.user_id, [person.id]):
+        return _name_alone(person)
     shown = await relations.last_seen_is_shown(ctx.db, ctx.actor.user_id, person.id)
     return _public(person) if shown else msgspec.structs.replace(_public(person), last_active_at=None)
 
 
 async def get_cards(ctx: Ctx, user_ids: Collection[str]) -> Cards:
-    """Names for ids. Raises ValidationFailed for more than MAX_CARDS, or for what is no user's id."""
+    """Names for ids, and the pictures of those who show the actor their profile.
+
+    Raises ValidationFailed for more than MAX_CARDS, or for what is no user's id.
+    """
     if len(user_ids) > MAX_CARDS:
         raise ValidationFailed.at("$.ids", f"at most {MAX_CARDS} users")
     try:
         wanted = msgspec.convert(list(user_ids), list[UserId])
     except msgspec.ValidationError:
         raise ValidationFailed.at("$.ids", "expected user ids") from None
-    return Cards(users=await store.find_cards(ctx.db, wanted))
+    hidden = await relations.profiles_hidden(ctx.db, ctx.actor.user_id, wanted)
+    return Cards(
+        users=[
+            msgspec.structs.replace(card, avatar_url=None) if card.id in hidden else card
+            for card in await store.find_cards(ctx.db, wanted)
+        ]
+    )
 
 
 async def patch_profile(ctx: Ctx, user_id: str, wanted: PatchProfile) -> None:
     """Change one's own profile, or as admin anybody's. Raises Forbidden, UserNotFound, ValidationFailed."""
-    user_id = _resolve(ctx, user_id)
-    if user_id != ctx.actor.user_id and "admin" not in ctx.actor.roles:
+    user_id, me = _resolve(ctx, user_id), ctx.actor.user_id
+    if user_id != me and rank((await standing(ctx, ctx.db, me)).roles) < rank(["admin"]):
         raise Forbidden("This is not your profile")
     given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
     checked = {name: _CHECKS[name](value) for name, value in given.items()}
-    if not await store.patch_user(ctx.db, user_id, list(checked), now=ctx.clock.now(), **checked):
-        raise UserNotFound
+    async with ctx.db.transaction() as tx:
+        if not await store.patch_user(tx, user_id, list(checked), now=ctx.clock.now(), **checked):
+            raise UserNotFound
+        if user_id != me:
+            await audit.record(tx, me, "user.profile", target=("user", user_id), fields=sorted(checked))
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -335,6 +350,22 @@ def _public(person: Person) -> Profile:
         premium_tier=person.premium_tier,
         mutual_clubs=[],
         last_active_at=person.last_active_at,
+    )
+
+
+def _name_alone(person: Person) -> Profile:
+    """What is shown of somebody who shows the viewer no more: who it is that speaks."""
+    return Profile(
+        id=person.id,
+        display_name=person.display_name,
+        bio=None,
+        city=None,
+        avatar_url=None,
+        interests=[],
+        badges=[],
+        premium_tier=None,
+        mutual_clubs=[],
+        last_active_at=None,
     )
 
 

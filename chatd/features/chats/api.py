@@ -2,7 +2,7 @@
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Answer, Command, delete, get, patch, post, put
-from chatd.core.errors import ChatNotFound, Conflict, Forbidden, UserNotFound
+from chatd.core.errors import Blocked, ChatNotFound, Conflict, Forbidden, Muted, UserNotFound
 from chatd.core.ids import ChatId
 from chatd.features.chats import service
 from chatd.features.chats.contract import (
@@ -79,13 +79,19 @@ _GROUP = (ChatNotFound, Forbidden, UserNotFound, Conflict)
 
 # What people do in chats is not counted in writes_per_minute (protocol.md, section 7).
 ROUTES = (
-    post("/chats", create_chat, status=(201, 200), raises=(UserNotFound, Conflict), limit="none"),
+    post(
+        "/chats",
+        create_chat,
+        status=(201, 200),
+        raises=(UserNotFound, Conflict, Blocked, Muted),
+        limit="none",
+    ),
     get("/chats", list_chats),
     get("/chats/{chat_id}", get_chat, raises=(ChatNotFound,)),
-    patch("/chats/{chat_id}", patch_chat, raises=(ChatNotFound, Forbidden), limit="none"),
+    patch("/chats/{chat_id}", patch_chat, raises=(ChatNotFound, Forbidden, Muted), limit="none"),
     get("/chats/{chat_id}/settings", get_settings, raises=(ChatNotFound,)),
     put("/chats/{chat_id}/settings", put_settings, raises=(ChatNotFound,), limit="none"),
-    post("/chats/{chat_id}/members", add_members, status=200, raises=_GROUP, limit="none"),
+    post("/chats/{chat_id}/members", add_members, status=200, raises=(*_GROUP, Blocked), limit="none"),
     put("/chats/{chat_id}/members/{user_id}", set_role, raises=_GROUP, limit="none"),
     delete("/chats/{chat_id}/members/{user_id}", remove_member, status=204, raises=_GROUP, limit="none"),
 )

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from chatd.core.context import Ctx, Queries, Tx
-from chatd.core.errors import Forbidden, UserNotFound
+from chatd.core.errors import Forbidden, Muted, UserNotFound
 from chatd.core.ids import ChatId, UserId
 from chatd.features.chats import guard_store
 from chatd.features.chats.contract import ChatBan
@@ -40,6 +40,12 @@ async def require_none_banned(ctx: Ctx, q: Queries, chat_id: ChatId, user_ids: C
     """Raises Forbidden where one of them is banned from the chat: an old invitation does not help."""
     if await guard_store.banned_among(q, chat_id, list(user_ids), ctx.clock.now()):
         raise Forbidden("One of these users is banned from this chat")
+
+
+async def require_unmuted(ctx: Ctx, q: Queries, user_id: UserId) -> None:
+    """Raises Muted where the user may write nowhere on this server now."""
+    if await guard_store.muted_everywhere(q, user_id, ctx.clock.now()):
+        raise Muted("You are muted")
 
 
 async def mute(tx: Tx, chat_id: ChatId, user_id: UserId, until: datetime | None) -> None:

@@ -89,6 +89,19 @@ async def set_muted(tx: Tx, chat_id: str, user_id: str, until: datetime | None) 
     )
 
 
+async def muted_everywhere(q: Queries, user_id: str, now: datetime) -> bool:
+    """Whether the user is muted on the whole server."""
+    return await q.one(
+        bool,
+        """
+        SELECT EXISTS (SELECT 1 FROM server_mutes
+                       WHERE user_id = $1 AND (muted_until IS NULL OR muted_until > $2))
+        """,
+        user_id,
+        now,
+    )
+
+
 # ---------------------------------------------------------------------------------------- direct chats
 
 
@@ -147,19 +160,24 @@ async def page_of_requests(
 
 
 async def members_as_seen(q: Queries, chat_id: ChatId, viewer_id: UserId) -> list[Member]:
-    """Everybody in the chat, earliest first; 0 for what somebody has read but does not show the viewer."""
+    """Everybody in the chat, earliest first; 0 for what somebody has read but does not show the viewer,
+    and for a viewer who shows nobody what they have read.
+    """
     return await q.rows(
         Member,
         """
         SELECT m.user_id, m.role, m.joined_at,
-               CASE WHEN m.user_id = $2 OR (coalesce(y.read_receipts, true) AND m.user_id <> ALL (h.ids))
+               CASE WHEN m.user_id = $2 OR (coalesce(y.read_receipts, true) AND h.shown
+                                            AND m.user_id <> ALL (h.ids))
                     THEN m.last_read_seq ELSE 0 END
         FROM chat_participants m
         CROSS JOIN (SELECT ARRAY(
             SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = $2
             UNION
             SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = $2
-        ) AS ids) h
+        ) AS ids, NOT EXISTS (
+            SELECT 1 FROM user_privacy v WHERE v.user_id = $2 AND NOT v.read_receipts
+        ) AS shown) h
         LEFT JOIN user_privacy y ON y.user_id = m.user_id
         WHERE m.chat_id = $1 ORDER BY m.joined_at, m.user_id
         """,

@@ -1,8 +1,9 @@
 """Who may do what in a chat. No I/O: a seat in, an error or nothing out."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
-from chatd.core.errors import Conflict, Forbidden, ValidationFailed
+from chatd.core.errors import Conflict, Forbidden, Muted, ValidationFailed
 from chatd.features.chats.contract import RANKS, Seat
 
 
@@ -12,6 +13,12 @@ def require_moderator(seat: Seat) -> None:
         raise Forbidden("A direct chat is the same for both: nobody rules it")
     if RANKS[seat.role] < RANKS["moderator"]:
         raise Forbidden("Only an owner or a moderator of this chat may do this")
+
+
+def require_unmuted(seat: Seat, now: datetime) -> None:
+    """Who is muted, here or on the whole server, reads and writes nothing."""
+    if seat.muted_until is not None and seat.muted_until > now:
+        raise Muted()
 
 
 def require_own_members(seat: Seat) -> None:

@@ -9,6 +9,7 @@ In the node feed, ``chat.updated`` with no ``user_ids`` is for every member.
 """
 
 from collections.abc import Collection, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -16,8 +17,16 @@ from msgspec import UNSET, UnsetType
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import ChatNotFound, Conflict, Forbidden, UserNotFound, ValidationFailed
 from chatd.core.ids import ChatId, UserId
+from chatd.features.audit import service as audit
 from chatd.features.chats import departing_store, erasing_store, rules, store
-from chatd.features.chats.bans import bans, lift_ban, mute, require_none_banned, save_ban
+from chatd.features.chats.bans import (
+    bans,
+    lift_ban,
+    mute,
+    require_none_banned,
+    require_unmuted,
+    save_ban,
+)
 from chatd.features.chats.contract import (
     Chat,
     ChatDetail,
@@ -271,7 +280,8 @@ async def open_chat(ctx: Ctx, body: CreateChat) -> tuple[Chat, bool]:
     """A new group, or the direct chat of a pair; and whether it is new.
 
     Of a pair there is one direct chat, whoever asks, however often and at once. It has no title; one that
-    is given is not used. Raises ValidationFailed, UserNotFound, Conflict past ``chats.max_members``.
+    is given is not used. Raises ValidationFailed, UserNotFound, Blocked where one of the others wants nothing
+    of the actor, Muted, Conflict past ``chats.max_members``.
     """
     me = ctx.actor.user_id
     others = [user_id for user_id in dict.fromkeys(body.member_ids) if user_id != me]
@@ -283,17 +293,20 @@ async def open_chat(ctx: Ctx, body: CreateChat) -> tuple[Chat, bool]:
     members: list[tuple[UserId, Role]] = [(me, "owner"), *((other, "member") for other in others)]
     title = rules.clean_title(body.title)
     async with ctx.db.transaction() as tx:
-        await relations.require_none_blocked(tx, me, others)
+        await require_unmuted(ctx, tx, me)
+        await relations.require_reachable(tx, me, others)
         chat_id = await create(tx, ctx, type="group", title=title, members=members, created_by=me)
     return await view(ctx, chat_id), True
 
 
 async def rename(ctx: Ctx, chat_id: ChatId, title: str | None) -> Chat:
-    """Owners and moderators give the title. Raises ChatNotFound, Forbidden, ValidationFailed."""
+    """Owners and moderators give the title. Raises ChatNotFound, Forbidden, Muted, ValidationFailed."""
     me = ctx.actor.user_id
     async with ctx.db.transaction() as tx:
         chat = await _lock(tx, chat_id)
-        rules.require_moderator(await require_seat(tx, chat_id, me))
+        seat = await require_seat(tx, chat_id, me)
+        rules.require_moderator(seat)
+        rules.require_unmuted(seat, ctx.clock.now())
         if await _retitle(tx, ctx, chat_id, chat.title, rules.clean_title(title), me):
             await _tell(tx, ctx, "chat.updated", chat_id, [], "title")
     return await view(ctx, chat_id)
@@ -302,13 +315,15 @@ async def rename(ctx: Ctx, chat_id: ChatId, title: str | None) -> Chat:
 async def invite(ctx: Ctx, chat_id: ChatId, user_ids: Collection[UserId]) -> ChatDetail:
     """Owners and moderators of a group let others in; those already in are left as they are.
 
-    Raises ChatNotFound, Forbidden, UserNotFound, Conflict past ``chats.max_members``.
+    Raises ChatNotFound, Forbidden, UserNotFound, Blocked where one of the others wants nothing of the actor,
+    Conflict past ``chats.max_members``.
     """
     async with ctx.db.transaction() as tx:
         seat = await lock_seat(tx, chat_id, ctx.actor.user_id)
         rules.require_own_members(seat)
         rules.require_moderator(seat)
-        await relations.require_none_blocked(tx, seat.user_id, user_ids)
+        there = await members_among(tx, chat_id, user_ids)
+        await relations.require_reachable(tx, seat.user_id, set(user_ids) - there)
         await add_members(tx, ctx, chat_id, user_ids, by=seat.user_id)
     return await detail(ctx, chat_id)
 
@@ -335,6 +350,7 @@ async def expel(ctx: Ctx, chat_id: ChatId, user_id: UserId) -> None:
         target = await _member(tx, chat_id, user_id)
         rules.require_outranks(seat, target.role)
         await remove_member(tx, ctx, chat_id, user_id, by=seat.user_id, reason="removed")
+        await _record(tx, seat, "member.removed", user_id)
 
 
 async def set_role(ctx: Ctx, chat_id: ChatId, user_id: UserId, role: Role) -> Member:
@@ -354,6 +370,7 @@ async def set_role(ctx: Ctx, chat_id: ChatId, user_id: UserId, role: Role) -> Me
                 raise Conflict("You are the owner: hand the chat over to another member instead")
             rules.require_outranks(seat, target.role)
             await _assign(tx, ctx, seat, user_id, role)
+            await _record(tx, seat, "member.role", user_id, before=target.role, after=role)
             if role == "owner":
                 await _assign(tx, ctx, seat, seat.user_id, "moderator")
         return await _member(tx, chat_id, user_id)
@@ -390,6 +407,10 @@ async def _assign(tx: Tx, ctx: Ctx, seat: Seat, user_id: UserId, role: Role) -> 
     content = SystemContent(event="role_changed", user_ids=[user_id], role=role)
     await append_system(tx, ctx, seat.chat_id, seat.user_id, content)
     await _tell(tx, ctx, "chat.updated", seat.chat_id, [user_id], "role")
+
+
+async def _record(tx: Tx, seat: Seat, action: str, user_id: UserId, **detail: Any) -> None:
+    await audit.record(tx, seat.user_id, action, target=("user", user_id), chat_id=seat.chat_id, **detail)
 
 
 async def _retitle(tx: Tx, ctx: Ctx, chat_id: ChatId, old: str | None, new: str | None, by: UserId) -> bool:

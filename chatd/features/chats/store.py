@@ -39,12 +39,16 @@ async def find_member(q: Queries, chat_id: ChatId, user_id: UserId) -> Member | 
 
 
 async def find_seat(q: Queries, chat_id: ChatId, user_id: UserId) -> Seat | None:
+    """The user's place; muted until the later of the chat's mute and the server's."""
     return await q.maybe(
         Seat,
         """
-        SELECT p.chat_id, p.user_id, c.type, p.role, c.read_only, p.muted_until, c.head_seq, c.member_count,
-               c.created_at
+        SELECT p.chat_id, p.user_id, c.type, p.role, c.read_only,
+               CASE WHEN s.user_id IS NULL THEN p.muted_until
+                    ELSE greatest(p.muted_until, coalesce(s.muted_until, '9999-01-01 00:00:00+00')) END,
+               c.head_seq, c.member_count, c.created_at
         FROM chat_participants p JOIN chat_chats c ON c.id = p.chat_id
+        LEFT JOIN server_mutes s ON s.user_id = p.user_id
         WHERE p.chat_id = $1 AND p.user_id = $2
         """,
         chat_id,

@@ -293,6 +293,16 @@ class Said(msgspec.Struct, frozen=True):
     edited_at: datetime | None
 
 
+class Reworded(msgspec.Struct, frozen=True):
+    """What one's own message said before an edit (not on the wire of chats)."""
+
+    message_id: MessageId
+    version: int
+    content: msgspec.Raw
+    said_at: datetime
+    replaced_at: datetime
+
+
 class Given(msgspec.Struct, frozen=True):
     """One's own reaction, as it is given to its giver (not on the wire of chats)."""
 

@@ -3,11 +3,13 @@
 In bounded pieces, each of its own; to stop in the middle and begin again loses and doubles nothing.
 """
 
+from collections.abc import Collection
+
 from chatd.core.context import Ctx, Queries
-from chatd.core.ids import ChatId, UserId
+from chatd.core.ids import ChatId, MessageId, UserId
 from chatd.features.chats import service as chats
 from chatd.features.messages import erasing_store, log_store, store
-from chatd.features.messages.contract import Given, MessageDelete, MessageUpdate, Said
+from chatd.features.messages.contract import Given, MessageDelete, MessageUpdate, Reworded, Said
 from chatd.wire import codec
 
 #: Chats looked at by one statement, an index look-up each; and messages changed by one transaction.
@@ -23,6 +25,11 @@ async def next_spoken(q: Queries, user_id: UserId, after: ChatId | None) -> tupl
 async def said(q: Queries, user_id: UserId, chat_id: ChatId, after: str, limit: int) -> list[Said]:
     """The user's own messages of a chat after that ``client_message_id``, in its order."""
     return await erasing_store.said(q, user_id, chat_id, after, limit)
+
+
+async def reworded(q: Queries, message_ids: Collection[MessageId]) -> list[Reworded]:
+    """What these messages of one user said before they were edited."""
+    return await erasing_store.versions(q, list(message_ids)) if message_ids else []
 
 
 async def given(q: Queries, user_id: UserId, limit: int) -> list[Given]:

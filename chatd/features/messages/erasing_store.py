@@ -1,10 +1,12 @@
 """SQL of what one user said, over all chats: to give it to them, and to take it away."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from chatd.core.context import Queries, Tx
 from chatd.core.ids import ChatId, MessageId
-from chatd.features.messages.contract import Given, Said
+from chatd.features.messages.contract import Given, Reworded, Said
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -62,6 +64,18 @@ async def said(q: Queries, user_id: str, chat_id: str, after: str, limit: int) -
         user_id,
         after,
         limit,
+    )
+
+
+async def versions(q: Queries, message_ids: Sequence[str]) -> list[Reworded]:
+    """What these messages said before they were edited."""
+    return await q.rows(
+        Reworded,
+        """
+        SELECT message_id, version, content, said_at, replaced_at FROM message_versions
+        WHERE message_id = ANY ($1::uuid[]) ORDER BY message_id, version
+        """,
+        message_ids,
     )
 
 

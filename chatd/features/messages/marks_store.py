@@ -19,6 +19,7 @@ class MarkRow(msgspec.Struct, frozen=True):
     senders: list[UserId] | None
     hidden_from: list[UserId]
     read_receipts: bool
+    secretive: list[UserId]
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -46,6 +47,13 @@ class Covered(msgspec.Struct, frozen=True):
     sender_ids: list[UserId]
 
 
+class Member(msgspec.Struct, frozen=True):
+    """Somebody in a chat."""
+
+    chat_id: ChatId
+    user_id: UserId
+
+
 class Progress(msgspec.Struct, frozen=True):
     """How far one member is, for the delivery state of messages."""
 
@@ -67,7 +75,12 @@ async def advance(
                    UNION
                    SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = ($2::uuid[])[a.ord]
                ) ELSE '{}' END,
-               coalesce(y.read_receipts, true)
+               coalesce(y.read_receipts, true),
+               CASE WHEN a.outcome = 'moved' AND ($3::text[])[a.ord] = 'read' THEN ARRAY(
+                   SELECT v.user_id FROM user_privacy v
+                   JOIN chat_participants p ON p.chat_id = ($1::uuid[])[a.ord] AND p.user_id = v.user_id
+                   WHERE NOT v.read_receipts AND v.user_id <> ($2::uuid[])[a.ord]
+               ) ELSE '{}' END
         FROM advance_marks($1, $2, $3, $4) a
         LEFT JOIN user_privacy y ON a.outcome = 'moved' AND y.user_id = ($2::uuid[])[a.ord]
         ORDER BY a.ord
@@ -154,13 +167,28 @@ async def marks_since_event(
     )
 
 
+async def secretive_members(q: Queries, chat_ids: Sequence[str]) -> list[Member]:
+    """Who, in these chats, shows nobody what they have read, and is not shown what others have."""
+    return await q.rows(
+        Member,
+        """
+        SELECT p.chat_id, v.user_id FROM user_privacy v
+        JOIN chat_participants p ON p.user_id = v.user_id AND p.chat_id = ANY ($1::uuid[])
+        WHERE NOT v.read_receipts
+        """,
+        chat_ids,
+    )
+
+
 async def progress(q: Queries, chat_id: str, from_seq: int, viewer_id: str) -> list[Progress]:
     """The members who have read or received anything from this seq on, as far as they show it the viewer."""
     return await q.rows(
         Progress,
         """
         SELECT p.user_id,
-               CASE WHEN p.user_id = $3 OR coalesce(y.read_receipts, true) THEN p.last_read_seq ELSE 0 END,
+               CASE WHEN p.user_id = $3 OR (coalesce(y.read_receipts, true) AND NOT EXISTS (
+                        SELECT 1 FROM user_privacy v WHERE v.user_id = $3 AND NOT v.read_receipts))
+                    THEN p.last_read_seq ELSE 0 END,
                p.last_received_seq
         FROM chat_participants p LEFT JOIN user_privacy y ON y.user_id = p.user_id
         WHERE p.chat_id = $1 AND greatest(p.last_read_seq, p.last_received_seq) >= $2

@@ -25,6 +25,7 @@ from chatd.features.messages.contract import (
     Paging,
 )
 from chatd.features.messages.receipts import concealed, read_frame, received_frame
+from chatd.features.relations import service as relations
 from chatd.realtime.streams import Found, Head, Missing
 from chatd.wire import codec
 
@@ -103,8 +104,11 @@ async def _replay(ctx: Ctx, asks: list[ReplayAsk]) -> Sequence[list[bytes] | Exc
     for want in long:
         frames[want] = [await _reset(ctx, want)]
     marks = await _marks_since(ctx.db, wants)
+    secretive: set[UserId] = set()
+    if any(marks.values()):
+        secretive = await relations.hide_receipts(ctx.db, {ask.user_id for ask in asks})
     spoken = set(await store.spoken_in(ctx.db, *_pairs(asks))) if any(marks.values()) else set()
-    return [_assemble(ask, frames, marks, spoken) for ask in asks]
+    return [_assemble(ask, frames, marks, spoken, ask.user_id in secretive) for ask in asks]
 
 
 def _pairs(asks: Iterable[ReplayAsk]) -> tuple[list[str], list[str]]:
@@ -117,13 +121,15 @@ def _assemble(
     frames: dict[Want, list[bytes]],
     marks: dict[Want, list[marks_store.Watermark]],
     spoken: set[store.Spoken],
+    secretive: bool,
 ) -> list[bytes]:
     out: list[bytes] = []
+    blind = frozenset((ask.user_id,)) if secretive else frozenset()
     for want in ask.wants:
         out += frames[want]
         own = store.Spoken(want.chat_id, ask.user_id) in spoken
         for mark in marks.get(want, ()):
-            frames_of_mark = _mark_frames(mark, received=own)
+            frames_of_mark = _mark_frames(mark, received=own, secretive=blind)
             out += [frame.frame for frame in frames_of_mark if frame.is_for(ask.user_id)]
     return out
 
@@ -228,24 +234,27 @@ def _mark_frames(
     *,
     received: bool,
     senders: frozenset[str] | None = None,
+    secretive: frozenset[str],
     after: int = -1,
     upto: int = _NO_END,
 ) -> list[Addressed]:
     """The frames of a member's marks, of those whose versions lie behind ``after`` and not past ``upto``;
-    where ``received``, a delivery.received for ``senders`` too (None: for whoever is asked about).
+    where ``received``, a delivery.received for ``senders`` too (None: for whoever is asked about). The
+    ``secretive`` are not shown what others have read.
     """
     frames = []
     hidden_from = frozenset(mark.hidden_from)
+    blind = secretive - {mark.user_id}
     if mark.read_message_id is not None and mark.read_at is not None and after < mark.read_version <= upto:
         shown = read_frame(mark.chat_id, mark.user_id, mark.read_message_id, mark.read_seq, mark.read_at)
-        frames.append(concealed(shown, mark.user_id, hidden_from, mark.read_receipts))
+        frames.append(concealed(shown, mark.user_id, hidden_from | blind, mark.read_receipts))
     if (
         received
         and mark.received_message_id is not None
         and mark.received_at is not None
         and after < mark.received_version <= upto
         # What was read was received: said by itself only where the reading does not say it.
-        and (mark.received_seq > mark.read_seq or not mark.read_receipts)
+        and (mark.received_seq > mark.read_seq or not mark.read_receipts or bool(blind))
     ):
         frames.append(
             received_frame(
@@ -316,6 +325,9 @@ class PostgresLog:
         since = {w.chat_id: w.receipt_seq for w in behind}
         marks = await marks_store.marks_after(self._db, list(since), list(since.values()))
         senders = await self._senders(marks, since)
+        secretive: dict[str, set[str]] = {}
+        for member in await marks_store.secretive_members(self._db, list(since)):
+            secretive.setdefault(member.chat_id, set()).add(member.user_id)
         frames: dict[str, list[Addressed]] = {}
         for mark in marks:
             # What moved past the head while this was read comes under its own version. Here it would come
@@ -326,6 +338,7 @@ class PostgresLog:
                     mark,
                     received=bool(concerned),
                     senders=concerned,
+                    secretive=frozenset(secretive.get(mark.chat_id, ())),
                     after=since[mark.chat_id],
                     upto=upto[mark.chat_id],
                 )

@@ -41,6 +41,8 @@ class Marked:
     #: Who is not to know.
     hidden_from: frozenset[str]
     read_receipts: bool
+    #: Who shows nobody what they have read, and so does not see it of others.
+    secretive: frozenset[str] = frozenset()
 
 
 def read(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Pending[Marked]:
@@ -78,6 +80,7 @@ def _outcome(mark: Mark, row: marks_store.MarkRow) -> Marked | Exception:
         frozenset(row.senders or ()),
         frozenset(row.hidden_from),
         row.read_receipts,
+        frozenset(row.secretive),
     )
 
 
@@ -100,7 +103,7 @@ def _frame(marked: Marked) -> Addressed | None:
         return None
     if mark.kind == "read":
         shown = read_frame(mark.chat_id, mark.user_id, mark.message_id, marked.seq, at)
-        return concealed(shown, mark.user_id, marked.hidden_from, marked.read_receipts)
+        return concealed(shown, mark.user_id, marked.hidden_from | marked.secretive, marked.read_receipts)
     if not marked.senders:
         return None
     return received_frame(

@@ -10,6 +10,7 @@ import msgspec
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted, ValidationFailed
 from chatd.core.ids import ChatId, MessageId
+from chatd.features.audit import service as audit
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, Seat, TextContent
 from chatd.features.media import service as media
@@ -26,6 +27,7 @@ from chatd.features.messages.erasing import erase_given as erase_given
 from chatd.features.messages.erasing import erase_said as erase_said
 from chatd.features.messages.erasing import given as given
 from chatd.features.messages.erasing import next_spoken as next_spoken
+from chatd.features.messages.erasing import reworded as reworded
 from chatd.features.messages.erasing import said as said
 from chatd.features.messages.moderating import find_subject as find_subject
 from chatd.features.messages.moderating import moderate as moderate
@@ -47,6 +49,7 @@ __all__ = (
     "next_spoken",
     "react",
     "require_sayable",
+    "reworded",
     "said",
     "send",
     "subjects",
@@ -119,6 +122,15 @@ async def delete(ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> None:
             return
         await store.bury(tx, message_id, ctx.actor.user_id)
         await store.drop_reactions(tx, message_id)
+        if not own:
+            await audit.record(
+                tx,
+                ctx.actor.user_id,
+                "message.deleted",
+                target=("message", message_id),
+                chat_id=chat_id,
+                author_id=target.sender_id,
+            )
         seq = await log_store.append_event(tx, chat_id, "delete", message_id, ctx.actor.user_id)
         event = MessageDelete(chat_id=chat_id, seq=seq, message_id=message_id, deleted_by=ctx.actor.user_id)
         tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])

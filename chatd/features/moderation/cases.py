@@ -72,7 +72,8 @@ async def report_user(ctx: Ctx, user_id: UserId, body: MakeReport) -> tuple[Repo
     """Bring an account before the moderators. Raises UserNotFound, Forbidden for oneself."""
     if user_id == ctx.actor.user_id:
         raise Forbidden("Only others can be reported")
-    profile = await accounts.get_profile(ctx, user_id)
+    # Whole, whatever the reporter is shown of it: it is what the moderators are to judge.
+    profile = await accounts.person(ctx.db, user_id)
     shown = {"display_name": profile.display_name, "bio": profile.bio, "avatar_url": profile.avatar_url}
     async with ctx.db.transaction() as tx:
         return await report(

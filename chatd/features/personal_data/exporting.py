@@ -64,7 +64,8 @@ async def said(ctx: Ctx, user_id: UserId, position: str | None) -> Piece:
         if at.after is not None:
             rows = await messages.said(ctx.db, user_id, at.chat_id, at.after, ROWS)
             more = rows[-1].client_message_id if len(rows) == ROWS else None
-            return [("messages", rows)], _encoded(_InMessages(at.chat_id, more))
+            before = await messages.reworded(ctx.db, [row.id for row in rows])
+            return [("messages", rows), ("message_versions", before)], _encoded(_InMessages(at.chat_id, more))
     return [], _encoded(at) if at is not None else None
 
 

@@ -14,6 +14,7 @@ class PatchPrivacy(msgspec.Struct, frozen=True, kw_only=True):
     last_seen: Audience | None = None
     read_receipts: bool | None = None
     messages_from: Audience | None = None
+    profile: Audience | None = None
 
 
 class BlockPage(msgspec.Struct, frozen=True, kw_only=True):

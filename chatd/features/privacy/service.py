@@ -19,6 +19,7 @@ async def change(ctx: Ctx, body: PatchPrivacy) -> Privacy:
             last_seen=body.last_seen,
             read_receipts=body.read_receipts,
             messages_from=body.messages_from,
+            profile=body.profile,
         )
 
 

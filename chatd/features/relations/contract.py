@@ -15,13 +15,15 @@ class Privacy(msgspec.Struct, frozen=True):
     """What a user lets others see and do.
 
     ``last_seen``: who is shown ``last_active_at``. ``read_receipts``: whether others see what the user has
-    read. ``messages_from``: who may open a direct chat with the user; ``shared_chats`` lets strangers ask
-    first, ``nobody`` ends the direct chats that there are, too.
+    read; who hides it sees nothing of what others have read. ``messages_from``: who may open a direct chat
+    with the user, or let them into a group; ``shared_chats`` lets strangers ask first, ``nobody`` ends the
+    direct chats that there are, too. ``profile``: who sees more of the user than the name.
     """
 
     last_seen: Audience = "everyone"
     read_receipts: bool = True
     messages_from: Audience = "everyone"
+    profile: Audience = "everyone"
 
 
 class Block(msgspec.Struct, frozen=True):

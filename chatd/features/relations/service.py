@@ -17,10 +17,13 @@ __all__ = (
     "blocks",
     "concealments",
     "hidden_from",
+    "hide_receipts",
     "last_seen_is_shown",
     "privacy",
+    "profiles_hidden",
     "require_deliverable",
     "require_none_blocked",
+    "require_reachable",
     "save_privacy",
     "shares_a_chat",
     "sights",
@@ -41,9 +44,10 @@ async def save_privacy(
     last_seen: Audience | None = None,
     read_receipts: bool | None = None,
     messages_from: Audience | None = None,
+    profile: Audience | None = None,
 ) -> Privacy:
     """Set what is given; how it is then."""
-    saved = await store.save_privacy(tx, user_id, last_seen, read_receipts, messages_from)
+    saved = await store.save_privacy(tx, user_id, last_seen, read_receipts, messages_from, profile)
     if last_seen == "nobody":
         await store.feed_hidden(tx, [user_id])
         tx.after_commit(ctx.broker.feed_changed)
@@ -81,6 +85,24 @@ async def require_none_blocked(q: Queries, user_id: UserId, others: Collection[U
     """Raises Blocked where one stands with any of them; it does not say with whom."""
     if await blocked_with(q, user_id, others):
         raise Blocked
+
+
+async def require_reachable(q: Queries, user_id: UserId, others: Collection[UserId]) -> None:
+    """Raises Blocked where one of the others is not to be let into a group by the user: a block stands, or
+    they want messages of nobody, or of who shares a chat with them only. It does not say who, nor why.
+    """
+    if others and await store.unreachable(q, user_id, list(others)):
+        raise Blocked
+
+
+async def profiles_hidden(q: Queries, viewer_id: UserId, user_ids: Collection[UserId]) -> set[UserId]:
+    """Those of these users of whom the viewer is shown no more than the name. One statement."""
+    return set(await store.profiles_hidden(q, viewer_id, list(user_ids))) if user_ids else set()
+
+
+async def hide_receipts(q: Queries, user_ids: Collection[UserId]) -> set[UserId]:
+    """Those of these users who show nobody what they have read, and so are not shown what others have."""
+    return set(await store.hide_receipts(q, list(user_ids))) if user_ids else set()
 
 
 async def require_deliverable(q: Queries, chat_id: str, sender_id: UserId) -> None:

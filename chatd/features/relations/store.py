@@ -13,7 +13,7 @@ from chatd.features.relations.contract import Audience, Block, Concealment, Priv
 async def find_privacy(q: Queries, user_id: str) -> Privacy | None:
     return await q.maybe(
         Privacy,
-        "SELECT last_seen, read_receipts, messages_from FROM user_privacy WHERE user_id = $1",
+        "SELECT last_seen, read_receipts, messages_from, profile FROM user_privacy WHERE user_id = $1",
         user_id,
     )
 
@@ -24,24 +24,28 @@ async def save_privacy(
     last_seen: Audience | None,
     read_receipts: bool | None,
     messages_from: Audience | None,
+    profile: Audience | None,
 ) -> Privacy:
     """Set what is not None; how it is then."""
     return await tx.one(
         Privacy,
         """
-        INSERT INTO user_privacy AS p (user_id, last_seen, read_receipts, messages_from)
-        VALUES ($1, coalesce($2, 'everyone'), coalesce($3::boolean, true), coalesce($4, 'everyone'))
+        INSERT INTO user_privacy AS p (user_id, last_seen, read_receipts, messages_from, profile)
+        VALUES ($1, coalesce($2, 'everyone'), coalesce($3::boolean, true), coalesce($4, 'everyone'),
+                coalesce($5, 'everyone'))
         ON CONFLICT (user_id) DO UPDATE SET
             last_seen = coalesce($2, p.last_seen),
             read_receipts = coalesce($3::boolean, p.read_receipts),
             messages_from = coalesce($4, p.messages_from),
+            profile = coalesce($5, p.profile),
             updated_at = now()
-        RETURNING last_seen, read_receipts, messages_from
+        RETURNING last_seen, read_receipts, messages_from, profile
         """,
         user_id,
         last_seen,
         read_receipts,
         messages_from,
+        profile,
     )
 
 
@@ -154,6 +158,58 @@ async def shares_a_chat(q: Queries, one: str, other: str) -> bool:
         """,
         one,
         other,
+    )
+
+
+async def unreachable(q: Queries, user_id: str, others: Sequence[str]) -> bool:
+    """Whether one of the others wants nothing of this user: by a block, or by whom they want messages of."""
+    return await q.one(
+        bool,
+        """
+        SELECT EXISTS (SELECT 1 FROM user_blocks b
+                       WHERE b.blocker_id = $1 AND b.blocked_id = ANY ($2::uuid[]))
+            OR EXISTS (SELECT 1 FROM user_blocks b
+                       WHERE b.blocked_id = $1 AND b.blocker_id = ANY ($2::uuid[]))
+            OR EXISTS (
+                SELECT 1 FROM user_privacy y
+                WHERE y.user_id = ANY ($2::uuid[]) AND (
+                    y.messages_from = 'nobody'
+                    OR (y.messages_from = 'shared_chats' AND NOT EXISTS (
+                        SELECT 1 FROM chat_participants a
+                        JOIN chat_participants b ON b.chat_id = a.chat_id AND b.user_id = y.user_id
+                        JOIN chat_chats c ON c.id = a.chat_id AND c.type <> 'direct'
+                        WHERE a.user_id = $1))))
+        """,
+        user_id,
+        others,
+    )
+
+
+async def profiles_hidden(q: Queries, viewer_id: str, user_ids: Sequence[str]) -> list[UserId]:
+    """Those of these users whose profile is not for the viewer."""
+    return await q.rows(
+        UserId,
+        """
+        SELECT y.user_id FROM user_privacy y
+        WHERE y.user_id = ANY ($2::uuid[]) AND y.user_id <> $1 AND (
+            y.profile = 'nobody'
+            OR (y.profile = 'shared_chats' AND NOT EXISTS (
+                SELECT 1 FROM chat_participants a
+                JOIN chat_participants b ON b.chat_id = a.chat_id AND b.user_id = y.user_id
+                JOIN chat_chats c ON c.id = a.chat_id AND c.type <> 'direct'
+                WHERE a.user_id = $1)))
+        """,
+        viewer_id,
+        user_ids,
+    )
+
+
+async def hide_receipts(q: Queries, user_ids: Sequence[str]) -> list[UserId]:
+    """Those of these users who show nobody what they have read."""
+    return await q.rows(
+        UserId,
+        "SELECT user_id FROM user_privacy WHERE user_id = ANY ($1::uuid[]) AND NOT read_receipts",
+        user_ids,
     )
 
 

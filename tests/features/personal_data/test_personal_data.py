@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import uuid
 from dataclasses import replace
 
 from msgspec import structs
 
+from chatd.core.ids import to_bytes
 from chatd.core.settings import Mail
 from chatd.features.accounts import passwords
 from chatd.features.devices import jobs as devices_jobs
@@ -79,6 +81,43 @@ async def test_all_that_is_held_of_me_is_in_it_and_nothing_of_others(town):
         "user_blocks",
     ):
         assert foreign not in text
+
+
+async def test_my_reports_and_what_i_said_before_an_edit_are_in_it(town):
+    ann, bob, staff = await town.world.users(3)
+    chat = await town.world.group(ann, bob)
+    theirs = await town.say(bob, chat, "the words of bob")
+    mine = await town.say(ann, chat, "what I said first")
+    path = f"/api/chats/{chat}/messages"
+    report = {"reason": "spam", "description": "he sells watches"}
+    assert (await town.world.rest(ann, "POST", f"{path}/{theirs['message_id']}/report", report))[0] == 201
+    content = {"content": {"type": "text", "text": "what I said then"}}
+    assert (await town.world.rest(ann, "PATCH", f"{path}/{mine['message_id']}", content))[0] == 200
+    await town.run("INSERT INTO server_mutes (user_id, muted_by) VALUES ($1, $2)", ann, staff)
+    found = await exported(town, ann)
+    assert [(r["reason"], r["description"]) for r in found["moderation_reports"]] == [
+        ("spam", "he sells watches")
+    ]
+    assert [v["content"]["text"] for v in found["message_versions"]] == ["what I said first"]
+    assert len(found["server_mutes"]) == 1
+    assert "moderation_reports" not in await exported(town, bob), "who reported me is not told"
+    text = json.dumps(found)
+    for foreign in ("the words of bob", str(uuid.UUID(bytes=to_bytes(staff)))):
+        assert foreign not in text
+
+
+async def test_a_report_outlives_its_reporter_without_their_name(town):
+    ann, bob = await town.world.users(2)
+    chat = await town.world.group(ann, bob)
+    theirs = await town.say(bob, chat, "cheap watches")
+    path = f"/api/chats/{chat}/messages/{theirs['message_id']}/report"
+    assert (await town.world.rest(ann, "POST", path, {"reason": "spam"}))[0] == 201
+    assert (await town.world.rest(ann, "DELETE", "/api/users/me", {}))[0] == 202
+    await forget(town)
+    db = town.world.nodes[0].db
+    named = "SELECT count(*) FROM moderation_reports WHERE reporter_id IS NOT NULL"
+    assert await db.one(int, named) == 0
+    assert await db.one(int, "SELECT count(*) FROM moderation_reports") == 1
 
 
 async def test_much_is_given_in_pieces_and_none_is_lost_where_a_run_is_cut_short(town, monkeypatch):
