@@ -60,7 +60,12 @@ class Runner:
 
     async def _lead_on(self, connection: Any) -> None:
         """Lead for as long as this connection holds the lock; at once back where another does."""
-        if not await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *_LOCK):
+        try:
+            won = await connection.fetchval("SELECT pg_try_advisory_lock($1, $2)", *_LOCK)
+        except BaseException:
+            connection.terminate()  # the answer is lost, the lock perhaps not: the pool must not keep it
+            raise
+        if not won:
             return
         try:
             self.leads = True
