@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any
 
 from chatd import catalog, objects
@@ -31,7 +32,7 @@ from chatd.realtime.broker import NodeBroker
 from chatd.realtime.limits import RedisLimiter
 from chatd.realtime.presence import NodePresence
 from chatd.realtime.settling import settle
-from chatd.rest import asyncapi, openapi
+from chatd.rest import asyncapi, openapi, root
 from chatd.rest.app import Parts, build
 from chatd.rest.root import Readiness
 from chatd.rest.server import RestServer, protocol_factory
@@ -83,6 +84,7 @@ class Node:
             may_tell=lambda connection_id: self.edge.takes_ephemeral(connection_id),
             link_is_well=lambda: not self.broker.degraded,
             carried_until=lambda: self.broker.carried_until,
+            monotonic=self.clock.monotonic,
             wall=lambda: self.clock.now().timestamp(),
         )
         ctx_parts: dict[str, Any] = {
@@ -120,6 +122,7 @@ class Node:
             presence_version=lambda: self.presence.version,
             on_up=self.presence.ask_everybody,
             stats=self.stats,
+            monotonic=self.clock.monotonic,
         )
         #: What all Ctx of this node have in common.
         self._shared = {"broker": self.broker, **ctx_parts}
@@ -167,8 +170,7 @@ class Node:
                 authenticate=self.backend.authenticate,
                 require_live=self.backend.require_live,
                 readiness=self.readiness,
-                openapi=openapi.document(catalog.ROUTES),
-                asyncapi=asyncapi.document(catalog.COMMANDS, catalog.EVENTS),
+                documents=_documents(),
             )
         )
         self.rest = await protocol_factory(app, drain_s=self.settings.server.drain_s)
@@ -245,6 +247,14 @@ class Node:
         await self.limiter.close()
         await self.objects.close()
         await self.db.close()
+
+
+@cache
+def _documents() -> dict[str, root.Document]:
+    """They change with the program only: made once a process, which costs a tenth of a second."""
+    return root.documents(
+        openapi.document(catalog.ROUTES), asyncapi.document(catalog.COMMANDS, catalog.EVENTS)
+    )
 
 
 def _pass_on_drain(row: node_feed.Row) -> None:

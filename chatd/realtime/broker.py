@@ -72,8 +72,10 @@ class NodeBroker:
         presence_version: Callable[[], int],
         on_up: Callable[[], None],
         stats: Stats | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node_id = node_id
+        self._monotonic = monotonic
         self._stats = stats or Stats()
         self._was_up = False
         self._settings = settings
@@ -330,7 +332,7 @@ class NodeBroker:
 
     def _beat(self) -> None:
         self._beats_sent += 1
-        self._beat_times[self._beats_sent] = time.monotonic()
+        self._beat_times[self._beats_sent] = self._monotonic()
         if len(self._beat_times) > self.REMEMBERED_BEATS:
             del self._beat_times[next(iter(self._beat_times))]
         self._tell_nodes(envelope.Beat(self.node_id, self._beats_sent, self._presence_version()))
@@ -346,7 +348,7 @@ class NodeBroker:
         self._stats.redis_reconnects += self._was_up
         self._was_up = True
         # The other nodes' links may take longer to mend than ours.
-        self._settled_at = time.monotonic() + self.MISSED_BEATS * self._settings.redis.heartbeat_s
+        self._settled_at = self._monotonic() + self.MISSED_BEATS * self._settings.redis.heartbeat_s
         self._beat()
         self._beat_heard = self._beats_sent
         self.streams.sweep_soon()

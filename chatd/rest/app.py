@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 from aiohttp import web
 
@@ -65,8 +65,7 @@ class Parts:
     #: Raises Unauthenticated or Banned where the session or the account has ended since.
     require_live: Callable[[Ctx], Awaitable[None]]
     readiness: Callable[[], Awaitable[root.Readiness]]
-    openapi: Mapping[str, Any]
-    asyncapi: Mapping[str, Any]
+    documents: Mapping[str, root.Document]
 
 
 def build(parts: Parts) -> web.Application:
@@ -77,7 +76,7 @@ def build(parts: Parts) -> web.Application:
     app = web.Application(client_max_size=parts.settings.server.max_body_bytes, logger=log)
     edge = Edge(parts)
     app[EDGE] = edge
-    outside_api = root.handlers(parts.readiness, parts.openapi, parts.asyncapi)
+    outside_api = root.handlers(parts.readiness, parts.documents)
     for path, handler in {**site.handlers(parts.settings.media), **outside_api}.items():
         _add(app, "GET", path, _templated(path, handler))
     # Paths without parameters first: "/chats/unread" must not be taken for a chat's id.

@@ -37,8 +37,26 @@ class UpgradeRequired(AppError):
     code, status, title = "upgrade_required", 426, "This path speaks WebSocket only"
 
 
+class Document(msgspec.Struct, frozen=True):
+    """A body that is the same for everybody."""
+
+    body: bytes
+    content_type: str
+    headers: dict[str, str]
+
+
+def documents(openapi: Mapping[str, Any], asyncapi: Mapping[str, Any]) -> dict[str, Document]:
+    """Path to document: the two, and the pages to read them."""
+    return {
+        "/openapi.json": Document(msgspec.json.encode(openapi), JSON, _DOCUMENT_HEADERS),
+        "/asyncapi.json": Document(msgspec.json.encode(asyncapi), JSON, _DOCUMENT_HEADERS),
+        "/docs": Document(docs.page(openapi, asyncapi).encode(), "text/html", _PAGE_HEADERS),
+        "/docs/errors": Document(docs.errors_page(openapi, asyncapi).encode(), "text/html", _PAGE_HEADERS),
+    }
+
+
 def handlers(
-    readiness: Callable[[], Awaitable[Readiness]], openapi: Mapping[str, Any], asyncapi: Mapping[str, Any]
+    readiness: Callable[[], Awaitable[Readiness]], shown: Mapping[str, Document]
 ) -> dict[str, Handler]:
     """Path to handler, for GET."""
 
@@ -65,10 +83,7 @@ def handlers(
         "/readyz": readyz,
         "/metrics": scrape,
         "/ws": websocket,
-        "/openapi.json": _document(msgspec.json.encode(openapi), JSON, _DOCUMENT_HEADERS),
-        "/asyncapi.json": _document(msgspec.json.encode(asyncapi), JSON, _DOCUMENT_HEADERS),
-        "/docs": _document(docs.page(openapi, asyncapi).encode(), "text/html", _PAGE_HEADERS),
-        "/docs/errors": _document(docs.errors_page(openapi, asyncapi).encode(), "text/html", _PAGE_HEADERS),
+        **{path: _serving(document) for path, document in shown.items()},
     }
 
 
@@ -82,8 +97,10 @@ async def _bounded(readiness: Callable[[], Awaitable[Readiness]]) -> Readiness:
         return Readiness(missing=["working health checks"])
 
 
-def _document(body: bytes, content_type: str, headers: dict[str, str]) -> Handler:
+def _serving(shown: Document) -> Handler:
     async def serve(request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+        return web.Response(
+            body=shown.body, content_type=shown.content_type, charset="utf-8", headers=shown.headers
+        )
 
     return serve

@@ -16,7 +16,7 @@ from chatd.core.errors import ChatNotFound, Conflict, RateLimited, Unauthenticat
 from chatd.core.ids import ChatId, UserId, UuidIds
 from chatd.core.metrics import Stats
 from chatd.core.settings import Settings
-from chatd.rest import asyncapi, openapi
+from chatd.rest import asyncapi, openapi, root
 from chatd.rest.app import Parts, build
 from chatd.rest.root import Readiness
 from chatd.rest.server import protocol_factory
@@ -178,8 +178,7 @@ class Toy:
             authenticate=authenticate,
             require_live=require_live,
             readiness=self.readiness,
-            openapi=openapi.document(self.routes),
-            asyncapi=asyncapi.document([], []),
+            documents=root.documents(openapi.document(self.routes), asyncapi.document([], [])),
         )
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from chatd.core.metrics import Stats
 from chatd.features.accounts import api, service, tokens
-from chatd.rest import asyncapi, openapi
 from chatd.rest.app import Parts, build
 from chatd.rest.root import Readiness
 from chatd.rest.server import protocol_factory
+from tests.waiting import PATIENCE_S
 
 NEW = {
     "email": "alex@example.com",
@@ -65,13 +65,12 @@ async def client(world) -> AsyncIterator[Client]:
         authenticate=lambda token: tokens.verify(world.base.settings, token, world.clock.now()),
         require_live=service.require_live_session,
         readiness=ready,
-        openapi=openapi.document(api.ROUTES),
-        asyncapi=asyncapi.document([], []),
+        documents={},
     )
     factory = await protocol_factory(build(parts), drain_s=1)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()[:2]
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as http:
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PATIENCE_S)) as http:
         yield Client(http, f"http://{host}:{port}")
     server.close()
     await factory.close()

@@ -11,7 +11,6 @@ from chatd.core.context import Actor
 from chatd.core.ids import UuidIds
 from chatd.core.metrics import Stats
 from chatd.features.chats import api
-from chatd.rest import asyncapi, openapi
 from chatd.rest.app import Parts, build
 from chatd.rest.root import Readiness
 from chatd.rest.server import protocol_factory
@@ -43,8 +42,7 @@ async def serve(world):
         authenticate=Actor,
         require_live=let_in,
         readiness=ready,
-        openapi=openapi.document(api.ROUTES),
-        asyncapi=asyncapi.document([], []),
+        documents={},
     )
     factory = await protocol_factory(build(parts), drain_s=1)
     server = await asyncio.get_running_loop().create_server(factory, "127.0.0.1", 0)
