@@ -54,7 +54,8 @@ class Heart:
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
-            due += self._tick_s
+            # Ticks that were slept over are not made up for: no socket could answer between them.
+            due = max(due + self._tick_s, loop.time())
             await asyncio.sleep(max(0.0, due - loop.time()))
             self._at = (self._at + 1) % len(self._ring)
             self._visit(self._ring[self._at])

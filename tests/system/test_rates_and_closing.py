@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+import time
 from contextlib import suppress
+from datetime import timedelta
 
 import msgspec
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import Frame, Opcode
+from websockets.frames import Opcode
 
 from chatd.core.settings import Limits
 from tests.system.conftest import UNLIMITED
 from tests.system.world import World, world
+from tests.waiting import PATIENCE_S
 
 
 async def test_sends_are_counted_over_all_nodes_and_both_edges(settings) -> None:  # type: ignore[no-untyped-def]
@@ -23,7 +26,7 @@ async def test_sends_are_counted_over_all_nodes_and_both_edges(settings) -> None
         refused = [f for f in answers if f["type"] == "error"]
         assert {f["code"] for f in refused} == {"rate_limited"}
         assert all(f["retry_after_ms"] > 0 for f in refused)
-        assert len(answers) - len(refused) in (10, 11)
+        assert 10 <= len(answers) - len(refused) < 14  # one more for every ten seconds that it took
         body = {"client_message_id": "k", "content": {"type": "text", "text": "x"}}
         status, problem = await made.rest(ann, "POST", f"/chats/{chat}/messages", body)
         assert (status, problem["code"]) == (429, "rate_limited")
@@ -31,40 +34,45 @@ async def test_sends_are_counted_over_all_nodes_and_both_edges(settings) -> None
 
 
 async def test_commands_of_one_socket_are_limited_and_a_flood_is_closed(settings) -> None:  # type: ignore[no-untyped-def]
-    limits = msgspec.structs.replace(UNLIMITED, commands_per_10s=5, flood_close_s=1.0)
+    limits = msgspec.structs.replace(UNLIMITED, commands_per_10s=2, flood_close_s=1.0)
     async with world(msgspec.structs.replace(settings, limits=limits), 1) as made:
         (ann,) = await made.users(1)
         phone = await made.phone(ann)
-        answers = [await phone.call("ping") for _ in range(6)]
-        assert [f["type"] for f in answers] == ["pong"] * 5 + ["error"]
+        for i in range(3):
+            await phone.send("ping", id=f"{i}")
+        answers = [await phone.wait(lambda f, i=i: f.get("re") == f"{i}") for i in range(3)]
+        assert [f["type"] for f in answers] == ["pong", "pong", "error"]
         assert answers[-1]["code"] == "rate_limited"
 
         async def flood() -> None:
-            while True:
-                await phone.send("ping")
-                await asyncio.sleep(0.01)
+            with suppress(ConnectionClosed):
+                while True:
+                    await phone.send("ping")
+                    await asyncio.sleep(0)
 
         flooding = asyncio.create_task(flood())
         assert await phone.closed() == 4429
-        flooding.cancel()
+        await flooding
 
 
 async def test_reads_are_limited_over_rest(settings) -> None:  # type: ignore[no-untyped-def]
-    limits = msgspec.structs.replace(UNLIMITED, rest_per_minute=4)
+    limits = msgspec.structs.replace(UNLIMITED, rest_per_minute=2)
     async with world(msgspec.structs.replace(settings, limits=limits), 2) as made:
         (ann,) = await made.users(1)
-        statuses = [(await made.rest(ann, "GET", "/api/chats", node=i % 2))[0] for i in range(5)]
-        assert statuses == [200, 200, 200, 200, 429]
+        statuses = [(await made.rest(ann, "GET", "/api/chats", node=i % 2))[0] for i in range(3)]
+        assert statuses == [200, 200, 429]
 
 
 async def test_a_socket_ends_when_its_token_does_unless_it_brings_a_new_one(one: World) -> None:
     ann, bob = await one.users(2)
-    a = await one.phone(ann, token=one.token(ann, ttl=1))
-    b = await one.phone(bob, token=one.token(bob, ttl=1))
-    renewed = await b.call("auth.refresh", token=one.token(bob))
+    a = await one.phone(ann, token=one.token(ann, ttl=600))
+    b = await one.phone(bob, token=one.token(bob, ttl=600))
+    renewed = await b.call("auth.refresh", token=one.token(bob, ttl=3600))
     assert renewed["type"] == "ack"
     foreign = await b.call("auth.refresh", token=one.token(ann))
     assert foreign["code"] == "unauthenticated"
+    await a.fence()
+    one.clock.offset = timedelta(seconds=601)
     assert await a.closed() == 4401
     await b.fence()
 
@@ -90,9 +98,9 @@ async def test_a_draining_node_says_so_closes_with_4503_and_loses_nothing(two: W
     chat = await two.group(*users)
     phones = [await two.phone(u) for u in users]
     sends = asyncio.gather(*(p.say(chat, f"{i}") for p in phones for i in range(5)))
-    await asyncio.sleep(0.01)
+    await phones[0].event("ack")
     drain = asyncio.create_task(two.nodes[0].drain())
-    acked = [a for a in await asyncio.wait_for(sends, 10) if a["type"] == "ack"]
+    acked = [a for a in await asyncio.wait_for(sends, PATIENCE_S) if a["type"] == "ack"]
     codes = [await p.closed() for p in phones]
     await drain
     assert set(codes) == {4503}
@@ -115,9 +123,21 @@ async def test_a_client_that_misses_two_heartbeats_is_closed_with_4408(one: Worl
         if frame.opcode is Opcode.PONG
         else type(dead.socket.protocol).send_frame(dead.socket.protocol, frame)
     )
-    assert isinstance(Frame(Opcode.PONG, b""), Frame)
     assert await dead.closed() == 4408
     await alive.fence()
+
+
+async def test_a_node_that_was_held_up_closes_nobody_for_it(one: World) -> None:
+    """As when the machine slept: heartbeats that were missed by the node are not missed by its clients."""
+    await one.node(socket=msgspec.structs.replace(one.settings.socket, heartbeat_ms=1000))
+    (ann,) = await one.users(1)
+    phone = await one.phone(ann, node=1)
+    phone.socket.transport.pause_reading()
+    time.sleep(5)  # noqa: ASYNC251  it is this that holds up everything
+    for _ in range(200):  # turns of the loop in which no client can answer
+        await asyncio.sleep(0)
+    phone.socket.transport.resume_reading()
+    await phone.fence()
 
 
 async def test_defaults_are_the_contracts() -> None:

@@ -17,9 +17,9 @@ from chatd.core.ids import UuidIds
 from chatd.core.settings import Settings
 from chatd.features.accounts import service as accounts
 from chatd.features.accounts import tokens
+from tests.waiting import PATIENCE_S
 
 Frame = dict[str, Any]
-WAIT_S = 10.0
 
 
 class Phone:
@@ -61,7 +61,7 @@ class Phone:
         content = {"type": "text", "text": text}
         return await self.call("message.send", chat_id=chat_id, client_message_id=cmid, content=content)
 
-    async def wait(self, wanted: Callable[[Frame], bool], *, seconds: float = WAIT_S) -> Frame:
+    async def wait(self, wanted: Callable[[Frame], bool], *, seconds: float = PATIENCE_S) -> Frame:
         """The first frame, past or to come, that fits."""
         at = 0
         async with asyncio.timeout(seconds):
@@ -94,7 +94,7 @@ class Phone:
 
     async def closed(self) -> int:
         """Wait for the end; its close code."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             await self._reader
             await self.socket.wait_closed()
         return self.socket.close_code or 0
@@ -106,7 +106,16 @@ class Phone:
     async def close(self) -> None:
         """Hang up."""
         await self.socket.close()
-        await asyncio.wait([self._reader], timeout=WAIT_S)
+        await asyncio.wait([self._reader], timeout=PATIENCE_S)
+
+
+class WorldClock(SystemClock):
+    """``offset`` moves the time of day; ``skipped`` moves the time by which nodes wait for each other."""
+
+    skipped = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.skipped
 
 
 class World:
@@ -115,7 +124,7 @@ class World:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.nodes: list[Node] = []
-        self.clock = SystemClock()
+        self.clock = WorldClock()
         self.phones: list[Phone] = []
         self.http: aiohttp.ClientSession
 
@@ -162,6 +171,7 @@ class World:
 
     async def raw(self, path: str = "/ws", node: int = 0, **options: Any) -> ClientConnection:
         """A bare WebSocket, before its connection.init."""
+        options = {"open_timeout": PATIENCE_S, **options}
         return await connect(self.url(node, "ws") + path, proxy=None, **options)
 
     async def phone(
