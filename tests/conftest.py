@@ -1,7 +1,6 @@
 """Real servers for every test: one embedded PostgreSQL and Redis a test process, a database a test."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import uvloop
 
 from chatd.db import migrations
 from chatd.embedded import Embedded
+from tests.databases import database_of
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
@@ -40,11 +40,5 @@ async def _template(url: str) -> None:
 @pytest.fixture
 async def database(services: Embedded) -> AsyncIterator[str]:
     """The url of a fresh database with the schema."""
-    name = f"t{os.urandom(6).hex()}"
-    admin = await asyncpg.connect(services.postgres.url.replace("/chatd?", "/postgres?"))
-    try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE chatd")
-        yield services.postgres.url.replace("/chatd?", f"/{name}?")
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
+    async with database_of(services) as url:
+        yield url

@@ -19,6 +19,7 @@ import pytest
 import redis
 
 from chatd.embedded import Embedded, EmbeddedError, postgres
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
 IS_ROOT = os.geteuid() == 0
@@ -27,6 +28,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from chatd.embedded import Embedded, postgres
+from tests.waiting import PATIENCE_S
 postgres.CACHES = tuple(Path(it) for it in sys.argv[2:])
 servers = Embedded(Path(sys.argv[1]))
 servers.start()
@@ -48,7 +50,7 @@ def servers(home: Path) -> Iterator[Embedded]:
 
 
 async def ask(servers: Embedded, *statements: str) -> object:
-    connection = await asyncpg.connect(servers.postgres.url, timeout=10)
+    connection = await asyncpg.connect(servers.postgres.url, timeout=PATIENCE_S)
     try:
         for statement in statements[:-1]:
             await connection.execute(statement)
@@ -58,7 +60,7 @@ async def ask(servers: Embedded, *statements: str) -> object:
 
 
 def redis_of(servers: Embedded) -> redis.Redis:
-    return redis.Redis.from_url(servers.redis.url, socket_timeout=5)
+    return redis.Redis.from_url(servers.redis.url, socket_timeout=PATIENCE_S)
 
 
 def until(what: Callable[[], object]) -> None:

@@ -83,11 +83,12 @@ class RedisLimiter:
     """Rates in Redis, or here while it is away."""
 
     RETRY_S = 1.0  # how long Redis is not asked again after it failed
+    TIMEOUT_S = 0.25  # at most, whatever the settings say: a message waits for this
 
     def __init__(self, settings: RedisSettings, clock: Clock) -> None:
         self._channels = Channels(settings.prefix)
         self._local = LocalRates(clock)
-        self._timeout_s = min(settings.timeout_s, 0.25)  # a message waits for this
+        self._timeout_s = min(settings.timeout_s, self.TIMEOUT_S)
         self._redis: Any = redis.asyncio.from_url(
             settings.url,
             socket_timeout=self._timeout_s,

@@ -10,9 +10,9 @@ import pytest
 
 from chatd.core.context import Tx
 from chatd.core.ids import UuidIds
-from chatd.core.settings import Postgres
 from chatd.db.pool import Db
 from chatd.features.messages import activity_store, marks_store, moderating_store, store
+from tests.databases import patient
 
 STORED = 20_000
 TEXT = '{"type": "text", "text": "hello", "attachments": []}'
@@ -118,7 +118,7 @@ class Chat:
 
 @pytest.fixture
 async def chat(database: str) -> AsyncIterator[Chat]:
-    db = Db(Postgres(url=database, pool_size=1))
+    db = Db(patient(database, 1))
     await db.open()
     made = Chat(db)
     try:

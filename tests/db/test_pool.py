@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from chatd.core.settings import Postgres
 from chatd.db.pool import Db
+from tests.databases import patient
 
 
 @pytest.fixture
 async def db(database: str) -> AsyncIterator[Db]:
     """One connection."""
-    made = Db(Postgres(url=database, pool_size=1))
+    made = Db(patient(database, 1))
     await made.open()
     yield made
     await made.close()

@@ -6,10 +6,10 @@ import pytest
 
 from chatd.core.context import Queries
 from chatd.core.ids import UuidIds
-from chatd.core.settings import Postgres
 from chatd.db.pool import Db
 from chatd.features.messages import store as messages
 from chatd.features.search import store
+from tests.databases import patient
 
 new = UuidIds().new
 _READ = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'chat_messages'"
@@ -18,7 +18,7 @@ _CURSOR = "SELECT at::text FROM search_cursor"
 
 @pytest.fixture
 async def db(database: str) -> AsyncIterator[Db]:
-    made = Db(Postgres(url=database, pool_size=2))
+    made = Db(patient(database, 2))
     await made.open()
     yield made
     await made.close()

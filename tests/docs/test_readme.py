@@ -15,6 +15,7 @@ import pytest
 
 from tests.system.conftest import settings  # noqa: F401  a fixture
 from tests.system.world import World, world
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parents[2]
 NODE_CLIENT = Path(__file__).with_name("client.mjs")
@@ -41,7 +42,7 @@ async def shell(script: str, **environ: str) -> str:
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         cwd=ROOT, env={**os.environ, **environ},
     )  # fmt: skip
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -74,13 +75,13 @@ async def test_aiohttps_client_talks(one: World) -> None:
     async with one.http.ws_connect(one.url() + "/ws", protocols=["chatd.v1"]) as socket:
         assert socket.protocol == "chatd.v1"
         await socket.send_json({"type": "connection.init", "token": one.token(ann)})
-        assert (await socket.receive_json(timeout=10))["type"] == "connection.ready"
+        assert (await socket.receive_json(timeout=PATIENCE_S))["type"] == "connection.ready"
         content = {"type": "text", "text": "x"}
         await socket.send_json(
             {"type": "message.send", "chat_id": chat, "client_message_id": "1", "content": content}
         )
-        assert (await socket.receive_json(timeout=10))["type"] == "ack"
-        new = await socket.receive(timeout=10)
+        assert (await socket.receive_json(timeout=PATIENCE_S))["type"] == "ack"
+        new = await socket.receive(timeout=PATIENCE_S)
         assert new.type is aiohttp.WSMsgType.TEXT
 
 
@@ -91,7 +92,7 @@ async def test_nodes_client_talks(one: World) -> None:
     port = str(one.nodes[0].listener.port)
     command = ["node", str(NODE_CLIENT), port, one.token(ann), chat]
     run = await asyncio.to_thread(
-        subprocess.run, command, capture_output=True, text=True, timeout=60, check=False
+        subprocess.run, command, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stdout.split() == ["connection.ready", "ack", "message.new"]

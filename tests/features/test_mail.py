@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -12,10 +13,11 @@ from chatd.core.clock import SystemClock
 from chatd.core.context import NOBODY, Ctx
 from chatd.core.errors import ValidationFailed
 from chatd.core.ids import UuidIds
-from chatd.core.settings import Mail, Postgres, Secrets, Settings
+from chatd.core.settings import Mail, Secrets, Settings
 from chatd.db.pool import Db
 from chatd.features.mail import jobs, service
 from chatd.features.mail.contract import Letter
+from tests.databases import patient
 from tests.features.mailbox import Mailbox, mailbox
 
 LETTER = Letter("ann@example.com", "Grüße", "Hällo\n\n.dot\nFrom here\n")
@@ -23,14 +25,14 @@ LETTER = Letter("ann@example.com", "Grüße", "Hällo\n\n.dot\nFrom here\n")
 
 @pytest.fixture
 async def ctx(database: str) -> AsyncIterator[Ctx]:
-    db = Db(Postgres(url=database, pool_size=8))
+    db = Db(patient(database, 8))
     await db.open()
     none = None
     yield Ctx(NOBODY, db, none, none, none, none, SystemClock(), UuidIds(), Settings())  # type: ignore[arg-type]
     await db.close()
 
 
-def by(ctx: Ctx, box: Mailbox, *, password: str = "", **mail: str) -> Ctx:
+def by(ctx: Ctx, box: Mailbox, *, password: str = "", **mail: Any) -> Ctx:
     settings = structs.replace(
         ctx.settings,
         mail=Mail(
@@ -62,7 +64,10 @@ LETTER_HEAD = (LETTER.recipient, LETTER.subject)
 
 async def test_the_server_may_ask_for_a_log_in(ctx):
     async with mailbox(user="u", password="p") as box:
-        right, wrong = by(ctx, box, username="u", password="p"), by(ctx, box, username="u", password="x")
+        right, wrong = (
+            by(ctx, box, username="u", password="p"),
+            by(ctx, box, username="u", password="x", timeout_s=1.0),
+        )
         await service.write(right, ctx.db, LETTER)
         await jobs.deliver(wrong)
         assert (box.letters, await waiting(ctx)) == ([], 1)

@@ -8,8 +8,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from chatd.db import migrations
 from chatd.embedded import Embedded
+from tests.databases import database_of
 
 FEATURES = Path(__file__).parents[2] / "chatd" / "features"
 STORES = sorted(FEATURES.glob("*/*store.py"))
@@ -39,11 +39,12 @@ FOUND = [
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    settings = {"fsync": "off", "shared_buffers": "64MB"}
-    with Embedded(tmp_path_factory.mktemp("pg"), redis=False, postgres_settings=settings) as embedded:
-        asyncio.run(migrations.apply(embedded.postgres.url))
-        yield embedded.postgres.url
+def url(services: Embedded) -> Iterator[str]:
+    """A database for all of them: nothing is written to it."""
+    with asyncio.Runner() as runner:
+        made = database_of(services)
+        yield runner.run(made.__aenter__())
+        runner.run(made.__aexit__(None, None, None))
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-NewDatabase = Callable[[], Awaitable[str]]
+from tests.waiting import PATIENCE_S
+
+NewDatabase = Callable[..., Awaitable[str]]
 
 # Names, not oids; columns by name, because an upgrade can only add one at the end.
 QUERIES = {
@@ -58,7 +60,7 @@ QUERIES = {
 
 async def catalog(url: str) -> dict[str, list[str]]:
     """Every kind of thing in the schema, sorted."""
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=PATIENCE_S)
     try:
         return {
             kind: sorted(repr(tuple(row)) for row in await connection.fetch(query))

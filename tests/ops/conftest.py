@@ -1,45 +1,32 @@
-"""Empty databases of a private PostgreSQL, and a real `chatd serve` as a child process."""
+"""Empty databases, and a real `chatd serve` as a child process."""
 
-import itertools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from chatd.embedded import Embedded
+from tests.databases import database_of
 from tests.ops.catalog import NewDatabase
 from tests.ops.serving import Serving
 
-NUMBERS = itertools.count()
-
-
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    directory = tmp_path_factory.mktemp("postgres")
-    with Embedded(directory, redis=False, postgres_settings={"fsync": "off"}) as servers:
-        yield servers.postgres.url
-
 
 @pytest.fixture
-def new_database(cluster: str) -> NewDatabase:
-    """Each call makes an empty database; its url."""
+async def new_database(services: Embedded) -> AsyncIterator[NewDatabase]:
+    """Each call makes a database: an empty one, or (``chatd``) one with the schema; its url."""
+    async with AsyncExitStack() as made:
 
-    async def new() -> str:
-        name = f"ops_{next(NUMBERS)}"
-        connection = await asyncpg.connect(cluster, timeout=10)
-        try:
-            await connection.execute(f"CREATE DATABASE {name}")
-        finally:
-            await connection.close()
-        return cluster.replace("@/chatd?", f"@/{name}?")
+        async def new(template: str = "template1") -> str:
+            return await made.enter_async_context(database_of(services, template))
 
-    return new
+        yield new
 
 
 @pytest.fixture
 async def database(new_database: NewDatabase) -> str:
+    """An empty one."""
     return await new_database()
 
 

@@ -9,17 +9,19 @@ import asyncpg
 import pytest
 
 from chatd.core.errors import StoreUnavailable
-from chatd.core.settings import Postgres
 from chatd.db import migrations
 from chatd.db.migrations import Applied, SchemaError
 from chatd.db.pool import Db
+from chatd.embedded import Embedded
+from tests.databases import patient
 from tests.ops.catalog import NewDatabase, catalog
+from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 
 
 async def run(url: str, *statements: str) -> object:
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=PATIENCE_S)
     try:
         for statement in statements[:-1]:
             await connection.execute(statement)
@@ -30,7 +32,7 @@ async def run(url: str, *statements: str) -> object:
 
 async def climb(url: str) -> None:
     """What a database of the first version goes through, whatever schema.sql says."""
-    connection = await asyncpg.connect(url, timeout=10)
+    connection = await asyncpg.connect(url, timeout=PATIENCE_S)
     try:
         await connection.execute(migrations.upgrades()[1].read_text())
     finally:
@@ -106,9 +108,7 @@ async def test_an_upgraded_database_is_the_same_as_a_fresh_one(new_database: New
     ],
 )
 async def test_the_comparison_sees_every_difference(new_database: NewDatabase, change: str) -> None:
-    one, other = await new_database(), await new_database()
-    await migrations.apply(one)
-    await migrations.apply(other)
+    one, other = await new_database("chatd"), await new_database("chatd")
     await run(other, change, "SELECT 1")
     assert await catalog(other) != await catalog(one)
 
@@ -201,13 +201,13 @@ async def test_a_url_that_is_none_is_an_error_of_the_settings(wrong: str) -> Non
         await migrations.apply(wrong)
 
 
-async def test_a_database_that_is_not_there_is_an_error_of_the_settings(cluster: str) -> None:
+async def test_a_database_that_is_not_there_is_an_error_of_the_settings(services: Embedded) -> None:
     with pytest.raises(SchemaError, match="nowhere"):
-        await migrations.apply(cluster.replace("@/chatd?", "@/nowhere?"))
+        await migrations.apply(services.postgres.url.replace("@/chatd?", "@/nowhere?"))
 
 
 async def test_require_current_tells_what_is_missing(database: str, steps: Callable[..., None]) -> None:
-    db = Db(Postgres(url=database))
+    db = Db(patient(database, 4))
     await db.open()
     try:
         with pytest.raises(SchemaError, match="no schema"):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from chatd.supervisor.port import PortError, reserve
+from tests.waiting import PATIENCE_S
 
 
 @contextmanager
@@ -25,7 +26,7 @@ def test_workers_can_listen_on_the_port_that_is_held() -> None:
         reserve("127.0.0.1", 0) as port,
         listening(port, shared=True),
         listening(port, shared=True),
-        socket.create_connection(("127.0.0.1", port), timeout=5),
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S),
     ):
         assert port > 0
 
@@ -34,7 +35,7 @@ def test_no_connection_ends_at_the_socket_that_holds_the_port() -> None:
     with (
         reserve("127.0.0.1", 0) as port,
         pytest.raises(ConnectionRefusedError),
-        socket.create_connection(("127.0.0.1", port), timeout=5),
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S),
     ):
         pass
 
@@ -62,7 +63,7 @@ def test_of_two_that_start_at_once_one_gets_the_port() -> None:
 
 def test_a_port_is_free_again_at_once_though_its_connections_linger() -> None:
     with reserve("127.0.0.1", 0) as port, listening(port, shared=True):
-        client = socket.create_connection(("127.0.0.1", port), timeout=5)
+        client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
     # The server's side closed first, so its end is in TIME_WAIT once the client closes too.
     client.close()
     with reserve("127.0.0.1", port) as again:

@@ -4,6 +4,7 @@ import asyncio
 
 from chatd.embedded import Embedded
 from chatd.realtime.redis import Link
+from tests.waiting import PATIENCE_S
 
 
 async def test_what_is_said_while_the_connection_breaks_is_dropped_and_counted(services: Embedded) -> None:
@@ -12,14 +13,14 @@ async def test_what_is_said_while_the_connection_breaks_is_dropped_and_counted(s
     up = asyncio.Event()
     link = Link(
         services.redis.url,
-        timeout_s=1.0,
+        timeout_s=PATIENCE_S,
         buffer_bytes=1 << 20,
         on_message=lambda channel, payload: None,
         on_up=up.set,
         on_down=up.clear,
     )
     link.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         await up.wait()
         link.reset()
         link.publish(b"a channel", b"a word")

@@ -12,6 +12,7 @@ from chatd.core.metrics import Stats
 from chatd.core.settings import Fanout, Redis, Settings
 from chatd.realtime.broker import NodeBroker
 from chatd.realtime.streams import Found, Head, Missing, Streams
+from tests.waiting import PATIENCE_S
 
 CHAT = "cht_1"
 LINGER_S = 0.05
@@ -126,7 +127,7 @@ async def test_healing_ends_where_postgresql_has_no_more_of_a_chat(log: Log, soc
     log.head = Head(CHAT, 5, 0)
     tasks = [asyncio.create_task(streams.sweep_forever()), asyncio.create_task(streams.heal_forever())]
     streams.sweep_soon()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while log.asked < 2:
             await asyncio.sleep(0)
     for _ in range(100):

@@ -3,6 +3,7 @@
 import asyncio
 
 from chatd.realtime.typing import TypingBoard
+from tests.waiting import until
 
 Said = list[tuple[str, bool]]
 
@@ -22,15 +23,14 @@ async def test_a_stop_does_not_make_room_for_another_start() -> None:
 
 
 async def test_a_start_that_came_too_soon_goes_out_when_its_time_has_come() -> None:
-    typing, said = board()
+    typing, said = board(ttl_s=3600, every_s=0.1)
     expiring = asyncio.create_task(typing.expire_forever())
     typing.heard("c", "u", True)
     typing.heard("c", "u", False)
     typing.heard("c", "u", True)
     assert said == [("u", True), ("u", False)]
-    async with asyncio.timeout(5):
-        while len(said) < 4:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(said) == 3)
+    typing.heard("c", "u", False)
     assert said == [("u", True), ("u", False)] * 2
     assert not typing.is_typing("c", "u")
     expiring.cancel()
@@ -41,7 +41,5 @@ async def test_what_is_remembered_is_let_go() -> None:
     expiring = asyncio.create_task(typing.expire_forever())
     for i in range(100):
         typing.heard("c", f"u{i}", True)
-    async with asyncio.timeout(5):
-        while typing._typing or typing._said or typing._shown:
-            await asyncio.sleep(0.01)
+    await until(lambda: not (typing._typing or typing._said or typing._shown))
     expiring.cancel()

@@ -8,9 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.rest.toy import serve
+from tests.waiting import PATIENCE_S
 
 
-async def talk(host: str, port: int, sent: bytes, *, patience_s: float = 10) -> bytes:
+async def talk(host: str, port: int, sent: bytes, *, patience_s: float = PATIENCE_S) -> bytes:
     """What the server answers to these bytes until it closes the connection."""
     reader, writer = await asyncio.open_connection(host, port)
     answer = b""
@@ -161,7 +162,7 @@ async def test_no_request_whatever_gets_a_5xx_or_a_traceback():
             sent = method + b" /things/" + target + b" HTTP/1.1\r\nHost: x\r\n" + lines + b"\r\n" + body
             # The garbage behind it fills any body that is still waited for, or ends the connection.
             talking = talk(host, port, sent + b"\0" * 20_000, patience_s=2)
-            answer = asyncio.run_coroutine_threadsafe(talking, loop).result(20)
+            answer = asyncio.run_coroutine_threadsafe(talking, loop).result(PATIENCE_S)
             assert is_fine(answer), (sent, answer)
 
         await asyncio.to_thread(check)

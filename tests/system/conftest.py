@@ -1,13 +1,15 @@
 """One node, or two that meet through Redis."""
 
-import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from chatd.core.settings import Admission, Limits, Postgres, Redis, Secrets, Settings
+from chatd.core.settings import Admission, Limits, Secrets, Settings
 from chatd.embedded import Embedded
+from chatd.realtime.limits import RedisLimiter
+from tests.databases import patient, redis_of
 from tests.system.world import World, world
+from tests.waiting import PATIENCE_S
 
 UNLIMITED = Limits(
     sends_per_10s=0,
@@ -19,12 +21,20 @@ UNLIMITED = Limits(
 )
 
 
+@pytest.fixture(autouse=True)
+def _patience() -> Iterator[None]:
+    """Rates are counted in Redis, however long a busy machine takes for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RedisLimiter, "TIMEOUT_S", PATIENCE_S)
+        yield
+
+
 @pytest.fixture
 def settings(services: Embedded, database: str) -> Settings:
     """A database and a Redis prefix of the test's own; no rates."""
     return Settings(
-        postgres=Postgres(url=database, pool_size=6),
-        redis=Redis(url=services.redis.url, prefix=f"t{os.urandom(6).hex()}", heartbeat_s=0.2),
+        postgres=patient(database, 6),
+        redis=redis_of(services),
         limits=UNLIMITED,
         # Nodes, phones and services' starts share one event loop here: its lag says nothing about a node.
         admission=Admission(max_lag_ms=0),

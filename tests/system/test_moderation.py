@@ -14,6 +14,7 @@ from chatd.core.settings import Moderation, Settings
 from chatd.features.moderation import classifier, filters
 from chatd.features.moderation import service as moderation
 from tests.system.world import World, world
+from tests.waiting import PATIENCE_S
 
 SPAM = {"reason": "spam", "description": "buys watches"}
 
@@ -322,11 +323,13 @@ async def test_a_mute_ends_by_itself_or_is_taken_back(one: World, cast: dict[str
     assert react["code"] == "muted"
     assert (await one.rest(cast["mod"], "DELETE", path))[0] == 204
     assert (await phone.say(chat, "back"))["type"] == "ack"
-    await one.rest(cast["mod"], "PUT", path, {"duration_s": 1})
+    await one.rest(cast["mod"], "PUT", path, {"duration_s": 600})
     assert (await phone.say(chat, "again"))["code"] == "muted"
-    async with asyncio.timeout(5):
-        while (await phone.say(chat, "now?"))["type"] != "ack":
-            await phone.fence()
+    await one.nodes[0].db.run(
+        "UPDATE chat_participants SET muted_until = muted_until - interval '600 seconds' WHERE user_id = $1",
+        ann,
+    )
+    assert (await phone.say(chat, "now?"))["type"] == "ack"
 
 
 async def test_a_ban_from_a_chat_outlives_invitations(one: World, cast: dict[str, Any]) -> None:
@@ -368,9 +371,8 @@ async def test_a_ban_closes_every_socket_on_every_node_and_ends_the_sessions(two
     assert (await two.rest(mod, "PUT", f"/api/moderation/bans/{other}", {}))[0] == 403, "an equal"
     assert (await two.rest(mod, "PUT", f"/api/moderation/bans/{admin}", {}))[0] == 403, "above"
     assert (await two.rest(mod, "PUT", f"/api/moderation/bans/{mod}", {}))[0] == 403, "oneself"
-    async with asyncio.timeout(2):
-        assert (await two.rest(mod, "PUT", path, {"duration_s": 3600, "reason": "spam"}))[0] == 200
-        assert await asyncio.gather(*(p.closed() for p in phones)) == [4403] * 4
+    assert (await two.rest(mod, "PUT", path, {"duration_s": 3600, "reason": "spam"}))[0] == 200
+    assert await asyncio.gather(*(p.closed() for p in phones)) == [4403] * 4
     for node in (0, 1):
         assert (await two.rest(ann, "GET", "/api/chats", node=node))[1]["code"] == "banned"
         socket = await two.raw(node=node)
@@ -635,7 +637,7 @@ async def test_the_classifier_flags_and_hides_after_the_message_was_sent(
     settings: Settings, service: Any
 ) -> None:
     secrets = msgspec.structs.replace(settings.secrets, classifier_key="the-key")
-    classifying = Moderation(classifier_url=service.url, classifier_timeout_s=2)
+    classifying = Moderation(classifier_url=service.url, classifier_timeout_s=PATIENCE_S)
     settings = msgspec.structs.replace(settings, moderation=classifying, secrets=secrets)
     async with world(settings, 1) as one:
         ann, bob = await one.users(2)
@@ -667,11 +669,11 @@ async def test_a_classifier_that_is_away_is_asked_again_and_then_given_up(
         await said(one, ann, chat, "vile")
         db = one.nodes[0].db
         for attempts in (1, 2):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE_S):
                 while await db.one(int, "SELECT coalesce(max(attempts), 9) FROM moderation_scans") < attempts:
                     await classifier.work(one.nodes[0].ctx)
             await db.run("UPDATE moderation_scans SET due_at = now()")
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while await db.one(int, "SELECT count(*) FROM moderation_scans"):
                 await classifier.work(one.nodes[0].ctx)
         assert (await history(one, bob, chat))[0]["moderation_status"] == "visible", "sent all the same"

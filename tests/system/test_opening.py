@@ -16,6 +16,7 @@ from chatd.core.settings import Fanout, Presence, Redis, Settings, Socket
 from chatd.db import feed
 from chatd.embedded import Embedded, Service
 from tests.system.world import Phone, World, world
+from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
@@ -28,14 +29,12 @@ def own_redis(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-unty
 @pytest.fixture
 async def fragile(own_redis: Service, settings: Settings) -> AsyncIterator[World]:
     """Two nodes over it, that soon forget a chat."""
-    redis = Redis(url=own_redis.url, prefix=f"t{os.urandom(4).hex()}", heartbeat_s=5.0, timeout_s=1.0)
+    redis = Redis(url=own_redis.url, prefix=f"t{os.urandom(4).hex()}", heartbeat_s=5.0, timeout_s=5.0)
     changed = msgspec.structs.replace(
         settings, redis=redis, fanout=Fanout(linger_s=0.2), presence=Presence(offline_grace_s=0.2)
     )
     async with world(changed, 2) as made:
-        async with asyncio.timeout(10):
-            while any(node.broker.degraded for node in made.nodes):
-                await asyncio.sleep(0.02)
+        await until(lambda: not any(node.broker.degraded for node in made.nodes))
         yield made
 
 
@@ -44,9 +43,7 @@ async def half_open(world: World, user_id: str, **init: object) -> Phone:
     phone = Phone(await world.raw(), user_id)
     world.phones.append(phone)
     await phone.send("connection.init", token=world.token(user_id), **init)
-    async with asyncio.timeout(10):
-        while not any(c.user_id == user_id and c.rooms for c in world.nodes[0].edge.connections):
-            await asyncio.sleep(0.01)
+    await until(lambda: any(c.user_id == user_id and c.rooms for c in world.nodes[0].edge.connections))
     return phone
 
 
@@ -59,9 +56,7 @@ async def test_a_socket_that_is_closed_while_it_opens_takes_the_chat_from_nobody
     try:
         goes = await half_open(fragile, ann)
         stays = asyncio.create_task(fragile.phone(bob))
-        async with asyncio.timeout(10):
-            while len(fragile.nodes[0].edge.hub.rooms[chat].waiting) < 2:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(fragile.nodes[0].edge.hub.rooms[chat].waiting) == 2)
         await fragile.rest(ann, "POST", "/auth/logout")
         assert await goes.closed() == 4401
         b = await stays
@@ -125,19 +120,14 @@ async def test_a_socket_that_is_closed_while_it_is_slow_to_read_its_replay_is_no
     phone = await one.raw(node=1, sock=slow, max_queue=1, ping_interval=None)
     phone.transport.pause_reading()
     await phone.send(json.dumps({"type": "connection.init", "token": one.token(ann), "since": {chat: 0}}))
-    async with asyncio.timeout(10):
-        while not any(c.slow for c in small.edge.connections):
-            await asyncio.sleep(0.01)
+    await until(lambda: any(c.slow for c in small.edge.connections))
     status, _ = await one.rest(ann, "POST", "/auth/logout")
     assert status == 204
-    async with asyncio.timeout(10):
-        while small.edge.by_id:
-            await asyncio.sleep(0.01)
+    await until(lambda: not small.edge.by_id)
     phone.transport.resume_reading()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         with suppress(ConnectionClosed):
             while True:
                 await phone.recv()
-        while small.edge.connections:
-            await asyncio.sleep(0.01)
+    await until(lambda: not small.edge.connections)
     assert small.presence.here() == []

@@ -6,6 +6,7 @@ import msgspec
 
 from chatd.core.settings import Presence
 from tests.system.world import World, world
+from tests.waiting import PATIENCE_S
 
 
 def _said(phone, chat, text):  # type: ignore[no-untyped-def]
@@ -89,13 +90,13 @@ async def test_a_word_of_a_removal_that_comes_too_late_is_put_right(one: World) 
 
 
 async def test_presence_ends_with_the_last_chat_that_two_share(settings) -> None:  # type: ignore[no-untyped-def]
-    quick = Presence(offline_grace_s=0.6, node_timeout_s=1.5)
+    quick = Presence(offline_grace_s=600.0, node_timeout_s=1200.0)
     async with world(msgspec.structs.replace(settings, presence=quick), 2) as made:
         ann, bob, joe = await made.users(3)
         one, other = await made.group(ann, bob), await made.group(ann, bob, joe)
         a, b, j = await made.phone(ann), await made.phone(bob, node=1), await made.phone(joe)
         for watcher in (a, b, j):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while {
                     user["status"]
                     for user in (await watcher.call("presence.watch", user_ids=[ann, bob, joe]))["users"]

@@ -24,6 +24,7 @@ from chatd.rest import openapi
 from tests.system.conftest import UNLIMITED
 from tests.system.fuzzing import own_world
 from tests.system.world import World
+from tests.waiting import PATIENCE_S
 
 SCHEMA = schemathesis.openapi.from_dict(openapi.document(catalog.ROUTES))
 OPERATIONS = {op.ok().label: op.ok() for op in SCHEMA.get_all_operations()}
@@ -48,7 +49,7 @@ class Served:
         self.url, self.token = "", ""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._thread.start()
-        assert self._ready.wait(30)
+        assert self._ready.wait(PATIENCE_S)
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
@@ -65,7 +66,7 @@ class Served:
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
+        self._thread.join(PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_no_input_makes_a_500_or_an_answer_that_is_not_described(served: Served,
     @given(case=OPERATIONS[label].as_strategy())
     def ask(case: Any) -> None:
         response = case.call(
-            base_url=served.url, headers={"Authorization": f"Bearer {served.token}"}, timeout=30
+            base_url=served.url, headers={"Authorization": f"Bearer {served.token}"}, timeout=PATIENCE_S
         )
         case.validate_response(response, checks=CHECKS)
 

@@ -12,7 +12,8 @@ from chatd.features.search import indexing, store
 from chatd.features.search import service as search
 from tests.system.test_annotations import said
 from tests.system.test_conversations import code, ok
-from tests.system.world import WAIT_S, World
+from tests.system.world import World
+from tests.waiting import PATIENCE_S
 
 
 async def indexed(world: World) -> None:
@@ -21,7 +22,7 @@ async def indexed(world: World) -> None:
         SELECT count(*) FROM chat_messages m WHERE m.client_message_id IS NOT NULL AND m.deleted_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM message_search s WHERE s.message_id = m.id)
     """
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         await indexing.follow(world.nodes[0].ctx)
         # It reads no further than to what somebody is writing, and nothing where the node's own job is at it.
         while await world.nodes[0].db.one(int, f"SELECT ({left}) + (SELECT count(*) FROM search_again)"):
@@ -219,6 +220,6 @@ async def test_what_was_said_can_be_found_within_two_seconds_without_being_asked
     ann, bob = await one.users(2)
     chat = await one.group(ann, bob)
     mid = await said(one, ann, chat, "hello there")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while await ids(one, bob, "hello") != [mid]:
             await asyncio.sleep(0.1)

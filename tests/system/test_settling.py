@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 
 from chatd.boot import Node
@@ -10,14 +11,17 @@ from chatd.core.settings import Settings
 from chatd.realtime import envelope
 from chatd.realtime.settling import settle
 from tests.system.world import World, world
+from tests.waiting import PATIENCE_S
 
 BOUND_S = 30.0  # far more than it takes
 
 
 @pytest.fixture
 async def three(settings: Settings) -> AsyncIterator[World]:
-    async with world(settings, 3) as made:
-        async with asyncio.timeout(10):
+    # So slow a beat that no node is taken for silent on a busy machine.
+    redis = msgspec.structs.replace(settings.redis, heartbeat_s=1.0)
+    async with world(msgspec.structs.replace(settings, redis=redis), 3) as made:
+        async with asyncio.timeout(PATIENCE_S):
             while any(node.broker.degraded or len(node.presence._nodes) < 2 for node in made.nodes):
                 await asyncio.sleep(0.02)
         yield made
@@ -60,7 +64,7 @@ async def test_it_does_not_wait_for_one_that_dies_meanwhile(three: World) -> Non
     fresh = Node(three.settings, clock=three.clock)
     await fresh.open("127.0.0.1", 0)
     three.nodes.append(fresh)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while dies.node_id not in fresh.presence._nodes:
             await asyncio.sleep(0.01)
     beat_s = three.settings.redis.heartbeat_s
@@ -75,7 +79,7 @@ async def test_alone_it_does_not_wait_for_others(one: World) -> None:
     node = one.nodes[0]
     assert await settle(node.broker, node.presence, beat_s=1000.0, within_s=BOUND_S)
     other = await one.node()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while other.broker.degraded:
             await asyncio.sleep(0.01)
     assert not await settle(node.broker, node.presence, beat_s=1000.0, within_s=0.1)

@@ -12,6 +12,7 @@ from chatd.core.settings import Socket
 from chatd.features.chats.contract import RequestNew
 from chatd.gateway.connection import Connection
 from tests.system.world import Phone, World
+from tests.waiting import PATIENCE_S
 
 EPHEMERAL_MARK, CLOSE_MARK = 16_384, 65_536
 #: What the kernels take for a reader that does not read: ours (TCP_NOTSENT_LOWAT and what is on its way).
@@ -118,7 +119,7 @@ async def make_slow(node: Node, phone: Phone) -> None:
         for _ in range(20):
             node.broker.to_users([phone.user_id], note)
         await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while any(connection in room.live for room in node.edge.hub.rooms.values()):
             await asyncio.sleep(0)
 
@@ -134,7 +135,7 @@ async def test_presence_withheld_from_a_slow_reader_is_told_once_it_reads_on(one
         await b.call("presence.set", status=status)
         await c.call("presence.set", status=status)
     await c.call("presence.set", status="online")  # where it was: nothing to tell
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while node.stats.ephemeral_drops < 2:
             await asyncio.sleep(0.01)
     assert node.stats.slow_closes == 0
@@ -155,7 +156,7 @@ async def test_a_typing_that_ended_while_one_did_not_read_is_seen_to_end(one: Wo
     await a.event("typing.start", user_id=bob)
     await make_slow(node, a)
     await b.call("typing.stop", chat_id=chat)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not node.edge.hub.withheld:
             await asyncio.sleep(0.01)
     a.socket.transport.resume_reading()
@@ -172,11 +173,11 @@ async def test_a_slow_reader_that_goes_is_owed_nothing_more(one: World) -> None:
     await make_slow(node, a)
     await b.call("presence.set", status="away")
     await b.call("typing.start", chat_id=chat)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not node.edge.hub.withheld:
             await asyncio.sleep(0.01)
     there(node, a).abort()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while node.edge.slow:
             await asyncio.sleep(0.01)
     assert not node.edge.hub.withheld
@@ -194,7 +195,7 @@ async def test_what_is_kept_for_a_socket_that_opens_is_bounded_over_all_its_chat
         node.edge.hub.leave(connection, chat)
         node.edge.hub.enter(connection, chat)
     text, rounds = "x" * 4000, 0
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while not node.stats.slow_closes:
             for chat in chats:
                 ack = await b.say(chat, text)

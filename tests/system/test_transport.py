@@ -14,6 +14,7 @@ from cryptography.x509.oid import NameOID
 
 from chatd.wire import codec
 from tests.system.world import Phone, World
+from tests.waiting import PATIENCE_S
 
 
 async def test_compressed_and_plain_sockets_of_a_chat_hear_the_same(one: World) -> None:
@@ -95,7 +96,7 @@ async def test_an_upgrade_in_pieces_is_an_upgrade(one: World) -> None:
         writer.write(head[at : at + 37])
         await writer.drain()
         await asyncio.sleep(0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
     writer.close()
 
@@ -106,7 +107,7 @@ async def test_who_says_nothing_or_half_a_request_is_let_go(one: World) -> None:
     for start in (b"", b"GET /ws HTTP/1.1\r\nHost: x\r\n", b"\x16\x03\x01\x02\x00"):
         reader, writer = await asyncio.open_connection("127.0.0.1", node.listener.port)
         writer.write(start)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             with suppress(ConnectionResetError):
                 assert await reader.read() == b""
         writer.close()
@@ -115,6 +116,6 @@ async def test_who_says_nothing_or_half_a_request_is_let_go(one: World) -> None:
 async def test_a_head_without_end_is_refused(one: World) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", one.nodes[0].listener.port)
     writer.write(b"GET /ws HTTP/1.1\r\nX: " + b"x" * 40_000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         assert (await reader.read(20))[9:12] == b"400"
     writer.close()

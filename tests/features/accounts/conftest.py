@@ -1,14 +1,11 @@
-"""A database of its own for each test, copied from one template a run, and contexts over it."""
+"""Contexts over a database of the test's own."""
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
@@ -16,39 +13,21 @@ from chatd.core.clock import SystemClock
 from chatd.core.context import NOBODY, Actor, Ctx
 from chatd.core.errors import RateLimited
 from chatd.core.ids import UuidIds, from_bytes
-from chatd.core.settings import Auth, Postgres, Secrets, Settings
-from chatd.db import migrations
+from chatd.core.settings import Auth, Secrets, Settings
 from chatd.db.pool import Db
-from chatd.embedded import Embedded
 from chatd.features.accounts import service, tokens
 from chatd.features.accounts.contract import Login, Register, SignedIn
+from tests.databases import patient
 
 PASSWORD = "correct horse"
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of this run, whose database ``chatd`` has the schema; its url."""
-    settings = {"fsync": "off", "shared_buffers": "64MB"}  # what is tested here is not the disk
-    with Embedded(tmp_path_factory.mktemp("pg"), redis=False, postgres_settings=settings) as embedded:
-        asyncio.run(migrations.apply(embedded.postgres.url))
-        yield embedded.postgres.url
-
-
 @pytest.fixture
-async def db(server: str) -> AsyncIterator[Db]:
-    """A fresh copy of the template."""
-    name = f"t{os.urandom(6).hex()}"
-    admin = await asyncpg.connect(server.replace("/chatd?", "/postgres?"))
-    try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE chatd")
-        db = Db(Postgres(url=server.replace("/chatd?", f"/{name}?"), pool_size=10))
-        await db.open()
-        yield db
-        await db.close()
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
+async def db(database: str) -> AsyncIterator[Db]:
+    db = Db(patient(database, 10))
+    await db.open()
+    yield db
+    await db.close()
 
 
 class CountingLimiter:

@@ -1,53 +1,27 @@
-"""A database of its own for each test, copied from one template a run, and callers' contexts over it."""
+"""Callers' contexts over a database of the test's own."""
 
-import asyncio
-import os
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import asyncpg
 import msgspec
 import pytest
 
 from chatd.core.clock import SystemClock
 from chatd.core.context import Actor, Ctx
 from chatd.core.ids import UuidIds, from_bytes
-from chatd.core.settings import Chats, Postgres, Settings
-from chatd.db import migrations
+from chatd.core.settings import Chats, Settings
 from chatd.db.group_commit import GroupCommit
 from chatd.db.pool import Db
-from chatd.embedded import Embedded
 from chatd.features.chats import api, service
 from chatd.features.chats.contract import CreateChat, TextContent
 from chatd.wire import codec
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of this run, whose database ``chatd`` has the schema; its url."""
-    settings = {"fsync": "off", "shared_buffers": "64MB"}  # what is tested here is not the disk
-    with Embedded(tmp_path_factory.mktemp("pg"), redis=False, postgres_settings=settings) as embedded:
-        asyncio.run(migrations.apply(embedded.postgres.url))
-        yield embedded.postgres.url
+from tests.databases import patient
 
 
 @pytest.fixture
-async def url(server: str) -> AsyncIterator[str]:
-    """A fresh copy of the template."""
-    name = f"t{os.urandom(6).hex()}"
-    admin = await asyncpg.connect(server.replace("/chatd?", "/postgres?"))
-    try:
-        await admin.execute(f"CREATE DATABASE {name} TEMPLATE chatd")
-        yield server.replace("/chatd?", f"/{name}?")
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    finally:
-        await admin.close()
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[Db]:
-    db = Db(Postgres(url=url, pool_size=10))
+async def db(database: str) -> AsyncIterator[Db]:
+    db = Db(patient(database, 10))
     await db.open()
     yield db
     await db.close()

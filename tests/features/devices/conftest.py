@@ -11,8 +11,9 @@ import pytest
 from msgspec import structs
 
 from chatd.core.context import Actor, Ctx
-from chatd.core.settings import Postgres, Push, Redis, Secrets, Settings
+from chatd.core.settings import Push, Secrets, Settings
 from chatd.features.devices import jobs
+from tests.databases import patient, redis_of
 from tests.features.devices.services import Browser, Services, listening, pem
 from tests.system.conftest import UNLIMITED
 from tests.system.world import World, world
@@ -27,12 +28,12 @@ async def push() -> AsyncIterator[Services]:
 @pytest.fixture
 def settings(services, database: str, push: Services) -> Settings:
     return Settings(
-        postgres=Postgres(url=database, pool_size=6),
-        redis=Redis(url=services.redis.url, prefix=f"t{os.urandom(6).hex()}", heartbeat_s=0.2),
+        postgres=patient(database, 6),
+        redis=redis_of(services),
         limits=UNLIMITED,
         push=Push(
             grace_s=0.0,
-            timeout_s=5.0,
+            timeout_s=10.0,
             fcm_url=push.url,
             apns_url=push.apple_url,
             apns_topic="app.tribe",

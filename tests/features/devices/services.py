@@ -20,6 +20,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, RequestReceived, StreamEnded
 
+from tests.waiting import PATIENCE_S
+
 #: Tests move the clock of the nodes.
 ANY_TIME: Any = {"verify_iat": False, "verify_exp": False}
 
@@ -118,7 +120,7 @@ class Services:
 
     async def wait(self, count: int) -> None:
         """Until so many have come in all."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.got) < count:
                 self.news.clear()
                 await self.news.wait()

@@ -9,6 +9,7 @@ from msgspec import structs
 from chatd.features.devices import jobs, service, store
 from chatd.features.devices.contract import Notice
 from tests.features.devices.services import Said
+from tests.waiting import PATIENCE_S
 
 
 async def pair(town):
@@ -294,7 +295,7 @@ async def test_what_one_node_looks_at_no_other_looks_at(town):
         assert await town.waiting() == 0
     await jobs.watch(town.ctx())
     now = town.world.clock.now()
-    async with db.transaction() as tx, asyncio.timeout(30):
+    async with db.transaction() as tx, asyncio.timeout(PATIENCE_S):
         assert len(await store.claim(tx, now, now + timedelta(seconds=60), 10)) == 1
         assert await jobs._claim(town.ctx()) == []  # at once: it does not wait for the other
     await jobs.send(town.ctx())

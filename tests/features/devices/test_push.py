@@ -5,6 +5,7 @@ import asyncio
 from chatd.features.devices import jobs
 from tests.features.devices.services import Said
 from tests.system.world import world
+from tests.waiting import PATIENCE_S
 
 
 async def test_who_has_no_socket_gets_what_was_said_by_fcm(town):
@@ -112,7 +113,7 @@ async def test_a_socket_that_turns_out_dead_is_no_excuse(town, settings):
     assert town.push.got == []
     await phone.close()
     presence = town.world.nodes[0].presence
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_S):
         while presence.has_socket(bob):
             presence._ghosts = {c: (u, 0.0) for c, (u, _) in presence._ghosts.items()}
             presence.tick()

@@ -12,13 +12,14 @@ from chatd.core.clock import SystemClock
 from chatd.core.context import OPERATOR, Actor, Ctx
 from chatd.core.errors import RateLimited
 from chatd.core.ids import UuidIds
-from chatd.core.settings import Gp, Postgres, Settings
+from chatd.core.settings import Gp, Settings
 from chatd.db.group_commit import GroupCommit
 from chatd.db.pool import Db
 from chatd.features.chats.contract import TextContent
 from chatd.features.gp import service
 from chatd.features.gp.contract import CreateGp, GpPlace, GpView
 from chatd.realtime.limits import LocalRates
+from tests.databases import patient
 
 DELHI = (28.6139, 77.2090)
 
@@ -155,7 +156,7 @@ class World:
 
 @pytest.fixture
 async def db(database: str) -> AsyncIterator[Db]:
-    db = Db(Postgres(url=database, pool_size=50))
+    db = Db(patient(database, 50))
     await db.open()
     yield db
     await db.close()

@@ -16,6 +16,7 @@ from chatd.features.media import service
 from tests.features.media.conftest import Studio
 from tests.features.media.files import mp4, picture
 from tests.system.world import world
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ async def clamd(*, longest: int = 1_000_000) -> AsyncIterator[str]:
 
 async def test_a_virus_is_refused_and_no_scanner_is_not_now(settings: Settings, tmp_path) -> None:
     async with clamd(longest=20_000) as address:
-        media = Media(clamd=address, uploads_per_minute=0, clamd_timeout_s=5)
+        media = Media(clamd=address, uploads_per_minute=0, clamd_timeout_s=PATIENCE_S)
         changed = msgspec.structs.replace(settings, media=media, server=Server(data_dir=str(tmp_path)))
         async with world(changed, 1) as made:
             studio = Studio(made, tmp_path / "media", media)

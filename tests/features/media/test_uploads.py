@@ -11,6 +11,7 @@ from chatd.core.settings import Media
 from chatd.features.media import service
 from tests.features.media.conftest import TYPES, Studio
 from tests.features.media.files import bomb, moving, mp4, picture, webm
+from tests.waiting import PATIENCE_S
 
 
 async def test_a_picture_comes_back_without_where_it_was_taken(studio: Studio) -> None:
@@ -174,11 +175,11 @@ async def test_an_upload_that_broke_off_may_be_made_again(studio: Studio) -> Non
     _, writer = await asyncio.open_connection(host, port)
     writer.write(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n".encode() + bytes(100))
     await writer.drain()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while not await studio.under_way():
             await asyncio.sleep(0.01)
     writer.close()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while (await studio.put(begun["upload_url"], picture()))[0] != 200:
             await asyncio.sleep(0.01)
     assert not await studio.under_way()

@@ -136,10 +136,10 @@ async def test_parts_are_found_inside_words() -> None:
 
 
 def test_folding_ends_soon_on_what_is_made_to_be_slow() -> None:
-    for text in ("a " * 2000, "a.a" * 1333, "!" * 4000, "a!" * 2000, "d-" * 2000, "\u0430" * 4000):
-        started = datetime.now(UTC)
-        words(fold(text))
-        assert datetime.now(UTC) - started < timedelta(seconds=0.5)
+    """A thousand times what a message may be: in the square of that, this would not end."""
+    for text in ("a ", "a.a", "!", "a!", "d-", "\u0430"):
+        assert fold(text * 1_000_000)
+        words(fold(text * 1_000_000))
 
 
 @pytest.mark.parametrize(
