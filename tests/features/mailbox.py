@@ -3,6 +3,7 @@
 import asyncio
 import email
 import re
+import ssl
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.letters: list[EmailMessage] = []
+        self.rcpts: list[str] = []
         self.answers: list[str] = []
         self.rcpt_answers: list[str] = []
         self.port = 0
@@ -26,6 +28,7 @@ class Mailbox:
         if self.rcpt_answers:
             return self.rcpt_answers.pop(0)
         envelope.rcpt_tos.append(address)
+        self.rcpts.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
@@ -48,8 +51,12 @@ class Mailbox:
 
 
 @asynccontextmanager
-async def mailbox(*, user: str = "", password: str = "") -> AsyncIterator[Mailbox]:
-    """A listening one, which asks for this log-in where there is a user."""
+async def mailbox(
+    *, user: str = "", password: str = "", tls: ssl.SSLContext | None = None, implicit: bool = False
+) -> AsyncIterator[Mailbox]:
+    """A listening one, which asks for this log-in where there is a user, and for TLS where it has some: by
+    STARTTLS, or (``implicit``) from the first byte.
+    """
 
     def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         return AuthResult(success=(data.login, data.password) == (user.encode(), password.encode()))
@@ -60,9 +67,10 @@ async def mailbox(*, user: str = "", password: str = "") -> AsyncIterator[Mailbo
     def protocol() -> SMTP:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a log-in without TLS is what a test on this machine wants
-            return SMTP(box, loop=loop, **login)
+            starting = {"tls_context": tls, "require_starttls": True} if tls and not implicit else {}
+            return SMTP(box, loop=loop, **login, **starting)
 
-    server = await loop.create_server(protocol, "127.0.0.1", 0)
+    server = await loop.create_server(protocol, "127.0.0.1", 0, ssl=tls if implicit else None)
     box.port = server.sockets[0].getsockname()[1]
     try:
         yield box

@@ -1,12 +1,17 @@
 """Letters leave the outbox when an SMTP server has taken them, and not before."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from msgspec import structs
 
 from chatd.core.clock import SystemClock
@@ -134,3 +139,73 @@ async def test_nobody_slips_a_header_in(ctx, field):
 async def test_without_a_server_nothing_is_kept(ctx):
     await service.write(ctx, ctx.db, LETTER)
     assert await waiting(ctx) == 0
+
+
+async def test_an_address_that_cannot_be_written_to_does_not_hold_up_the_others(ctx):
+    """People register with what they like; whoever reads letters to one address must not get another's."""
+    strange = ("a,b@example.com", "<x@example.com", '"@example.com', "x(y@example.com", "ü@example.com")
+    async with mailbox() as box:
+        ctx = by(ctx, box)
+        for address in ("first@example.com", *strange, "b@bücher.example", "last@example.com"):
+            await service.write(ctx, ctx.db, Letter(address, "Hello", address))
+        await jobs.deliver(ctx)
+        assert box.rcpts[0] == "first@example.com"
+        assert box.rcpts[-1] == "last@example.com"
+        assert not {"a", "b@example.com", "x", "x@example.com"} & set(box.rcpts)
+        assert {'"a,b"@example.com', '"<x"@example.com', "b@xn--bcher-kva.example"} <= set(box.rcpts)
+    assert await waiting(ctx) == 0
+
+
+# --------------------------------------------------------------------------------------------------- TLS
+
+
+@pytest.fixture
+def tls(tmp_path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """A server's, with a certificate for localhost that this process trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, secret = tmp_path / "cert.pem", tmp_path / "key.pem"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    secret.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem, secret)
+    return context
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+async def test_letters_go_over_tls_and_over_nothing_else(ctx, tls, security):
+    async with mailbox(tls=tls, implicit=security == "tls") as safe, mailbox() as bare:
+        right, wrong, none = (
+            with_mail(ctx, box, host=host, security=security)
+            for box, host in ((safe, "localhost"), (safe, "127.0.0.1"), (bare, "localhost"))
+        )
+        await service.write(right, ctx.db, LETTER)
+        # A certificate of another name, a server that has none: the letter waits, in the clear it never goes.
+        for ctx_ in (wrong, none):
+            await jobs.deliver(ctx_)
+            assert (safe.letters, bare.letters, await waiting(ctx)) == ([], [], 1)
+            ctx.clock.offset += timedelta(hours=1)  # type: ignore[attr-defined]
+        await jobs.deliver(right)
+        assert (len(safe.letters), await waiting(ctx)) == (1, 0)
+
+
+def with_mail(ctx: Ctx, box: Mailbox, **mail: str) -> Ctx:
+    settings = by(ctx, box).settings
+    return replace(ctx, settings=structs.replace(settings, mail=structs.replace(settings.mail, **mail)))

@@ -7,6 +7,8 @@ Message-ID is then the same, and mail readers show it once.
 import asyncio
 import logging
 from datetime import timedelta
+from email.errors import MessageError
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
@@ -67,13 +69,18 @@ async def _send_one(ctx: Ctx, client: aiosmtplib.SMTP, letter: Waiting) -> None:
         await store.remove(ctx.db, letter.id)
         return
     try:
-        await client.send_message(_message(ctx, letter))
+        to = _address(letter.recipient)
+        await client.send_message(_message(ctx, letter, to), recipients=[to.addr_spec])
     except aiosmtplib.SMTPRecipientsRefused as error:
         if all(500 <= refused.code < 600 for refused in error.recipients):
             log.warning("%s: the recipient is refused for good", letter.id)
             await store.remove(ctx.db, letter.id)
         else:
             await _later(ctx, letter)
+    except (aiosmtplib.SMTPNotSupported, MessageError, ValueError, IndexError) as error:
+        # It cannot be written to such an address, or not by this server: that must not hold up the others.
+        log.warning("%s cannot be sent: %s", letter.id, error)
+        await store.remove(ctx.db, letter.id)
     except aiosmtplib.SMTPResponseException as error:
         log.warning("%s: the server answered %s", letter.id, error.code)
         if 500 <= error.code < 600:
@@ -90,11 +97,20 @@ async def _later(ctx: Ctx, letter: Waiting) -> None:
     await store.postpone(ctx.db, letter.id, ctx.clock.now() + timedelta(seconds=wait))
 
 
-def _message(ctx: Ctx, letter: Waiting) -> EmailMessage:
+def _address(text: str) -> Address:
+    """This address and no other, whatever commas and brackets there are in it: quoted where it must be.
+
+    Raises ValueError where its domain cannot be one.
+    """
+    user, _, host = text.rpartition("@")
+    return Address(username=user, domain=host.encode("idna").decode())
+
+
+def _message(ctx: Ctx, letter: Waiting, to: Address) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     sender = ctx.settings.mail.sender
     message["From"] = sender
-    message["To"] = letter.recipient
+    message["To"] = to
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(letter.created_at)
     domain = sender.rpartition("@")[2].rstrip("> ") or "chatd.invalid"

@@ -16,6 +16,11 @@ BATCH, MAX_BATCHES = 200, 50
 DIGEST_LINES = 20
 
 
+def one_line(text: str) -> str:
+    """What somebody else has written, where it cannot look like more than that."""
+    return "".join(c for c in " ".join(text.split()) if c.isprintable())
+
+
 async def tell_logins(ctx: Ctx) -> None:
     """A notification and a letter for each log-in of a device that its user had not used before."""
     for _ in range(MAX_BATCHES):
@@ -28,9 +33,9 @@ async def tell_logins(ctx: Ctx) -> None:
 
 
 async def _tell_login(tx: Tx, ctx: Ctx, login: NewLogin) -> None:
-    device = (
-        " on ".join(part for part in (login.device_name, login.device_platform) if part) or "a new device"
-    )
+    # The device's name is what whoever logged in says it is: a line of the letter, and not a letter.
+    named = [one_line(part) for part in (login.device_name, login.device_platform) if part]
+    device = " on ".join(part for part in named if part) or "a new device"
     where = f" from {login.address}" if login.address else ""
     what = f"{device}{where}, {login.at:%Y-%m-%d %H:%M} UTC"
     payload = Payload(title="New login", message=what, data={"session_id": login.session_id})
@@ -58,7 +63,7 @@ async def _send_digest(tx: Tx, ctx: Ctx, due: DigestDue) -> None:
     unread = await store.unread_since(tx, due.user_id, due.since, DIGEST_LINES + 1)
     if not unread:
         return
-    lines = [f"* {each.title}: {each.message}" for each in unread[:DIGEST_LINES]]
+    lines = [f"* {one_line(each.title)}: {one_line(each.message)}" for each in unread[:DIGEST_LINES]]
     if len(unread) > DIGEST_LINES:
         lines.append("* … and more")
     body = (
