@@ -191,6 +191,11 @@ async def test_one_that_was_sent_before_a_crash_is_not_sent_again(one: World) ->
     made = await scheduled_message(one, ann, chat, "once", hours=1)
     # What a node does that dies between the send and the note of it.
     sent = await said(one, ann, chat, "once", cmid=made["id"])
+    # It is out, and who would take it back now must not be told that it is not.
+    assert await code(one, ann, "DELETE", f"/scheduled/{made['id']}") == "conflict"
+    assert (
+        await code(one, ann, "PATCH", f"/scheduled/{made['id']}", {"send_at": later(hours=3)}) == "conflict"
+    )
     one.clock.offset = timedelta(hours=2)
     await jobs.send_due(one.nodes[0].ctx)
     (noted,) = (await ok(one, ann, "GET", "/scheduled?status=sent"))["items"]

@@ -282,29 +282,38 @@ async def change_scheduled(
     return await tx.maybe(
         Scheduled,
         """
-        UPDATE scheduled_messages
+        UPDATE scheduled_messages s
         SET content = coalesce($3::jsonb, content), send_at = coalesce($4, send_at),
             due_at = coalesce($4, due_at)
-        WHERE id = $1 AND user_id = $2 AND status = 'pending'
+        WHERE id = $1 AND user_id = $2 AND status = 'pending' AND NOT EXISTS (
+            SELECT 1 FROM chat_messages m
+            WHERE m.chat_id = s.chat_id AND m.sender_id = s.user_id AND m.client_message_id = $5)
         RETURNING id, chat_id, content, reply_to, send_at, status, message_id, failure, created_at
         """,
         scheduled_id,
         user_id,
         content,
         send_at,
+        scheduled_id,
     )
 
 
 async def delete_scheduled(tx: Tx, scheduled_id: ScheduledId, user_id: UserId) -> Scheduled | None:
-    """Take one back that still waits, or forget one that failed; None where there is none."""
+    """Take one back that still waits, or forget one that failed; None where there is none: also where it was
+    sent, and the node that sent it died before it could write that down.
+    """
     return await tx.maybe(
         Scheduled,
         """
-        DELETE FROM scheduled_messages WHERE id = $1 AND user_id = $2 AND status <> 'sent'
+        DELETE FROM scheduled_messages s
+        WHERE id = $1 AND user_id = $2 AND status <> 'sent' AND NOT EXISTS (
+            SELECT 1 FROM chat_messages m
+            WHERE m.chat_id = s.chat_id AND m.sender_id = s.user_id AND m.client_message_id = $3)
         RETURNING id, chat_id, content, reply_to, send_at, status, message_id, failure, created_at
         """,
         scheduled_id,
         user_id,
+        scheduled_id,
     )
 
 

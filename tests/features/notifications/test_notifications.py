@@ -146,6 +146,8 @@ async def test_a_login_from_a_new_device_is_told_in_app_and_by_letter(town):
     [ann] = await town.world.users(1)
     await town.run("UPDATE users SET email_verified = true, last_active_at = now() WHERE id = $1", ann)
     await town.run("INSERT INTO login_notices (session_id, at) VALUES ($1, now())", town.world.sessions[ann])
+    name = "a phone\n\n\x1b[1mYour account is locked: call 0190 1234\r\n"
+    await town.run("UPDATE sessions SET device_name = $1, device_platform = '\n'", name)
     async with mailbox() as box:
         node = town.world.nodes[0]
         mail = structs.replace(node.ctx.settings.mail, host="127.0.0.1", port=box.port, security="none")
@@ -155,7 +157,11 @@ async def test_a_login_from_a_new_device_is_told_in_app_and_by_letter(town):
         await mail_jobs.deliver(node.ctx)
     [told] = (await listed(town, ann))["notifications"]
     assert (told["type"], told["payload"]) == ("new_login", {"session_id": town.world.sessions[ann]})
-    assert [letter["Subject"] for letter in box.letters] == ["New login to your account"]
+    [letter] = box.letters
+    assert letter["Subject"] == "New login to your account"
+    # What whoever logged in calls the device cannot look like what chatd says.
+    assert "logged in to: a phone [1mYour account is locked: call 0190 1234," in letter.get_content()
+    assert "\x1b" not in letter.get_content()
 
 
 async def test_a_digest_is_sent_once_a_day_to_who_wants_one_and_has_something_unread(town):
