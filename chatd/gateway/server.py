@@ -68,7 +68,9 @@ class FirstRequest(asyncio.Protocol):
     def _claim(self, transport: asyncio.Transport, data: bytes) -> Connection | None:
         """A Connection where this request opens a WebSocket."""
         head, end, _ = data.partition(b"\r\n\r\n")
-        return self._socket(head) if end and _UPGRADE.search(head + b"\r\n") else None
+        if not end or len(head) > _MAX_HEAD:
+            return None
+        return self._socket(head) if _UPGRADE.search(head + b"\r\n") else None
 
     def _to(self, protocol: asyncio.Protocol) -> None:
         if self._timer is not None:

@@ -119,3 +119,16 @@ async def test_a_head_without_end_is_refused(one: World) -> None:
     async with asyncio.timeout(PATIENCE_S):
         assert (await reader.read(20))[9:12] == b"400"
     writer.close()
+
+
+async def test_a_head_that_is_too_long_opens_no_socket_however_it_arrives(one: World) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.nodes[0].listener.port)
+    writer.write(
+        b"GET /ws?pad="
+        + b"x" * 60_000
+        + b" HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    async with asyncio.timeout(10):
+        assert (await reader.read(20))[9:12] == b"400"
+    writer.close()
