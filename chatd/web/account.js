@@ -12,7 +12,7 @@ export async function drawSessions(main, place) {
     const others = sessions.length - 1;
     place.replaceChildren(h("ul", { class: "cards" }, sessions.map((session) => h("li", {}, h("div", { class: "card-row" }, icon("device"), h("span", { class: "lines" },
       h("strong", {}, session.device_name ?? session.device_platform ?? "An unknown device"),
-      h("span", {}, session.current ? "This device" : [lastSeen(session.last_used_at), session.address].filter(Boolean).join(" · ")))),
+      h("span", {}, session.current ? "This device" : [lastSeen(session.last_used_at, main.client.now()), session.address].filter(Boolean).join(" · ")))),
     !session.current && h("button", { type: "button", class: "plain", "aria-label": `Log out ${session.device_name ?? "this device"}`, onclick: () => end(session) }, "Log out")))),
     others > 0 && h("div", { class: "actions" }, h("button", { type: "button", class: "danger quiet", onclick: endOthers }, "Log out everywhere else")) || "");
   };

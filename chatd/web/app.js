@@ -31,7 +31,14 @@ function show() {
 client.on("session", ({ tokens }) => {
   if (!tokens && main) {
     toast("You have been logged out.");
-    show();
+    // Where a keyboard covers the page instead of making it smaller (iOS), the page makes itself smaller.
+visualViewport?.addEventListener("resize", () => {
+  const covered = document.documentElement.clientHeight - visualViewport.height * visualViewport.scale;
+  root.style.height = covered > 80 ? `${visualViewport.height}px` : "";
+  if (covered > 80) scrollTo(0, 0);
+});
+
+show();
   } else if (tokens && main && tokens.user.id !== main.model.me.id) {
     location.reload(); // another tab logged in as somebody else
   }
@@ -44,6 +51,13 @@ client.on("state", ({ state }) => {
       h("p", {}, "The server has closed the door on it. If you think that is a mistake, ask the people who run this server."),
       h("button", { type: "button", class: "primary", onclick: () => client.session.logout().catch(() => {}) }, "Log out")));
   }
+});
+
+// Where a keyboard covers the page instead of making it smaller (iOS), the page makes itself smaller.
+visualViewport?.addEventListener("resize", () => {
+  const covered = document.documentElement.clientHeight - visualViewport.height * visualViewport.scale;
+  root.style.height = covered > 80 ? `${visualViewport.height}px` : "";
+  if (covered > 80) scrollTo(0, 0);
 });
 
 show();

@@ -108,10 +108,10 @@ export class Composer {
 
   #resize() {
     if (!this.sendButton) return; // not built yet
-    this.input.style.height = "auto";
-    this.input.style.height = `${Math.min(this.input.scrollHeight, 160)}px`;
     this.sendButton.disabled = !this.input.value.trim() && !this.attaching.ready.length;
     this.later.hidden = !this.canWait || this.sendButton.disabled || Boolean(this.editing);
+    this.input.style.height = "auto"; // after the buttons: they take of its width
+    this.input.style.height = `${Math.min(this.input.scrollHeight, 160)}px`;
   }
 
   #key(event) {

@@ -17,6 +17,7 @@ export class Conversation {
   #offs = [];
   #atEnd = true;
   #observer = null;
+  #sizes = null;
 
   constructor(main, chat) {
     Object.assign(this, { main, chat, chatId: chat.id, model: main.model });
@@ -49,6 +50,9 @@ export class Conversation {
     for (const event of ["focus", "visibilitychange"]) addEventListener(event, this.seen);
     this.#observer = new IntersectionObserver(([entry]) => { if (entry.isIntersecting && this.chat.loaded) this.#older(); }, { root: this.scroller, rootMargin: "600px 0px 0px 0px" });
     this.#observer.observe(this.top);
+    // The keyboard of a phone comes and goes, a line is added to the box: who was at the end still is.
+    this.#sizes = new ResizeObserver(() => this.settle());
+    this.#sizes.observe(this.scroller);
     this.#head();
     this.#draw();
     this.composer.start();
@@ -61,6 +65,7 @@ export class Conversation {
     for (const off of this.#offs) off();
     for (const event of ["focus", "visibilitychange"]) removeEventListener(event, this.seen);
     this.#observer.disconnect();
+    this.#sizes.disconnect();
     this.composer.leave();
     this.bar?.leave();
     this.pins.leave();
@@ -111,7 +116,7 @@ export class Conversation {
     const status = chat.peer_id ? model.statusOf(chat.peer_id) : null;
     const online = chat.peer_id ? 0 : (chat.members ?? []).filter((member) => member.user_id !== model.me.id && model.statusOf(member.user_id) !== "offline").length;
     const below = typists.length ? typingText(model, chat, typists)
-      : chat.peer_id ? { online: "Online", away: "Away", offline: lastSeen(presence?.last_active_at) }[status]
+      : chat.peer_id ? { online: "Online", away: "Away", offline: lastSeen(presence?.last_active_at, this.main.client.now()) }[status]
       : plural(chat.member_count, "member") + (online ? `, ${online} online` : "");
     const now = [title, below, status, model.people.avatarUrl(chat.peer_id)].join("\u0001");
     if (now === this.headNow) return;

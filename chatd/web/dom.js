@@ -83,7 +83,7 @@ export function button(iconName, label, onclick, attributes = {}) {
 
 /** A picture of somebody: theirs where it is on this server, else their initials on their own colour. */
 export function avatar(id, name, { url = null, status = null, big = false } = {}) {
-  const words = (name || "?").trim().split(/\s+/);
+  const words = (name || "?").match(/[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu) ?? [...(name || "?")].slice(0, 1);
   const initials = words.length > 1 ? [...words[0]][0] + [...words.at(-1)][0] : [...words[0]].slice(0, 2).join("");
   const element = h("span", { class: big ? "avatar big" : "avatar", "aria-hidden": "true" }, initials.toUpperCase());
   element.style.setProperty("--hue", String([...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7)));
@@ -136,9 +136,9 @@ export function shortTime(iso) {
   return ago < 7 ? weekday.format(date).slice(0, 3) : dayMonth.format(date);
 }
 
-export function lastSeen(iso) {
+export function lastSeen(iso, now = Date.now()) {
   if (!iso) return "Offline";
-  const minutes = Math.round((Date.now() - new Date(iso)) / 60_000);
+  const minutes = Math.round((now - new Date(iso)) / 60_000);
   if (minutes < 1) return "Last seen just now";
   if (minutes < 60) return `Last seen ${minutes} min ago`;
   return `Last seen ${dayName(iso).replace("Today", "today").replace("Yesterday", "yesterday")} at ${timeOf(iso)}`;
@@ -163,6 +163,7 @@ export function batched(draw) {
 
 /** Make `parent`'s children the elements of `items` (`[key, signature, make]`), remaking only what changed. */
 export function reconcile(parent, items) {
+  for (const child of [...parent.children]) if (child.dataset.key === undefined) child.remove(); // what held the place
   const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   let place = parent.firstElementChild;
   for (const [key, signature, make] of items) {

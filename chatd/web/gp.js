@@ -83,7 +83,8 @@ export class Nearby {
         h("h3", {}, near.status === "fulfilled" ? `Within ${near.value.radius} km` : "Around you"), ...others.map((gp) => this.#card(gp)),
         near.status === "rejected" ? h("p", { class: "muted" }, near.reason.code === "position_unknown" || !this.here
           ? "Allow this page to see where you are, then come back here." : explain(near.reason)) : "",
-        near.status === "fulfilled" && !others.length ? h("p", { class: "muted" }, "Nobody has opened one here yet. Be the first.") : "");
+        near.status === "fulfilled" && !others.length ? h("div", { class: "nothing" }, icon("pin"), h("p", {}, "Nobody has opened one here yet. Be the first."),
+          h("button", { type: "button", class: "primary", onclick: () => create(this) }, "Open a GP")) : "");
     } catch (error) {
       if (!error.code) throw error;
       this.list.replaceChildren(h("p", { class: "muted" }, explain(error)));

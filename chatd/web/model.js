@@ -5,6 +5,7 @@
 
 import { isMuted } from "./mine.js";
 import { People } from "./people.js";
+import { mark, reachedBy } from "./receipts.js";
 
 const PAGE = 50;
 const MAX_LIST_PAGES = 3;
@@ -62,7 +63,7 @@ export class Model {
 
   /** How far others are with one of my messages: sending · sent · delivered · read, and how many have read it. */
   delivery(chat, message) {
-    const reached = (marks) => [...marks].filter(([id, seq]) => id !== this.me.id && seq >= message.seq).length;
+    const reached = (marks) => reachedBy(marks, message.seq, this.me.id);
     const read = reached(chat.reads);
     if (read) return { status: "read", readers: read };
     const known = message.delivery?.status;
@@ -105,7 +106,7 @@ export class Model {
   async open(chatId) {
     const detail = await this.client.rest("GET", `/chats/${chatId}`);
     const chat = this.put(detail);
-    for (const { user_id, last_read_seq } of detail.members) this.#mark(chat.reads, user_id, last_read_seq);
+    for (const { user_id, last_read_seq } of detail.members) mark(chat.reads, user_id, last_read_seq);
     this.people.want(detail.members.slice(0, 100).map((member) => member.user_id));
     this.emit("chat", { chatId });
     this.#watch();
@@ -224,7 +225,7 @@ export class Model {
   onRead({ chat_id, user_id, last_read_seq }) {
     const chat = this.chats.get(chat_id);
     if (!chat) return;
-    this.#mark(chat.reads, user_id, last_read_seq);
+    mark(chat.reads, user_id, last_read_seq);
     if (user_id === this.me.id && last_read_seq > chat.last_read_seq) {
       chat.last_read_seq = last_read_seq;
       if (last_read_seq >= chat.head_seq) chat.unread_count = 0;
@@ -236,7 +237,7 @@ export class Model {
 
   onReceived({ chat_id, user_id, seq }) {
     const chat = this.chats.get(chat_id);
-    if (chat) this.#mark(chat.received, user_id, seq);
+    if (chat) mark(chat.received, user_id, seq);
     this.emit("messages", { chatId: chat_id });
   }
 
@@ -339,8 +340,6 @@ export class Model {
       chat.order.splice(at, 0, kept);
     }
   }
-
-  #mark(marks, userId, seq) { marks.set(userId, Math.max(seq, marks.get(userId) ?? 0)); }
 
   #stopTyping(chat, userId) {
     clearTimeout(chat.typing.get(userId));

@@ -66,6 +66,7 @@ export class Notices extends Page {
     this.#cursor = page.next_cursor;
     this.main.mine.count(page.unread_count);
     this.status.textContent = "";
+    this.status.hidden = true;
     this.#draw();
   }
 
@@ -84,12 +85,12 @@ export class Notices extends Page {
       icon(ICONS[item.type] ?? "bell"), h("span", { class: "lines" },
         h("span", { class: "line" }, h("strong", {}, item.title), h("time", { class: "muted", datetime: item.created_at }, shortTime(item.created_at))),
         h("span", {}, item.message), !item.is_read && h("span", { class: "unseen" }, "unread"))))));
-    if (!this.#items.length && !this.status.textContent) this.list.replaceChildren(h("li", { class: "muted" }, "Nothing new."));
+    if (!this.#items.length && !this.status.textContent) this.list.replaceChildren(h("li", { class: "nothing" }, icon("bell"), "Nothing new. New log-ins and the like are told here."));
     this.mentions.replaceChildren(...(this.found ?? []).map((message) => h("li", {}, h("a", { class: "card-row", href: `#/chat/${message.chat_id}/${message.id}` },
       icon("at"), h("span", { class: "lines" },
         h("span", { class: "line" }, h("strong", {}, model.people.name(message.sender_id)), h("time", { class: "muted", datetime: message.sent_at }, shortTime(message.sent_at))),
         h("span", {}, plainText(message)))))));
-    if (this.found && !this.found.length) this.mentions.replaceChildren(h("li", { class: "muted" }, "Nobody has mentioned you."));
+    if (this.found && !this.found.length) this.mentions.replaceChildren(h("li", { class: "nothing" }, icon("at"), "Nobody has mentioned you yet."));
   }
 
   #seen(ids) {

@@ -1,6 +1,6 @@
 /** Messages that are sent at their time: made, listed, taken back. */
 
-import { attempt, button, dayName, h, icon, plural, timeOf, toast } from "./dom.js";
+import { attempt, button, h, icon, plural, sameDay, timeOf, toast } from "./dom.js";
 import { confirm, showDialog } from "./menu.js";
 import { plainText } from "./message.js";
 
@@ -29,7 +29,7 @@ export function sendLater(view, content, replyTo, done) {
     await view.main.client.rest("POST", `/chats/${view.chatId}/scheduled`, { content, send_at: date.toISOString(), ...(replyTo && { reply_to: replyTo }) });
     dialog.close();
     done();
-    toast(`It is sent ${when(date.toISOString())}.`);
+    toast(`It is sent: ${when(date.toISOString())}.`);
   });
   const now = new Date();
   const field = h("input", { type: "datetime-local", name: "at", required: true, min: local(now), value: local(new Date(now.getTime() + 3_600_000)) });
@@ -41,9 +41,15 @@ export function sendLater(view, content, replyTo, done) {
       h("div", { class: "actions" }, h("button", { type: "submit", class: "primary" }, "Schedule"))));
 }
 
+const soon = new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short" });
+const far = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+
+/** today, 20:00 · tomorrow, 09:00 · Mon, 30 Nov, 09:00 · 1 Jan 2027, 09:00 */
 function when(iso) {
-  const day = dayName(iso);
-  return `${{ Today: "today", Yesterday: "yesterday" }[day] ?? day} at ${timeOf(iso)}`;
+  const [date, now] = [new Date(iso), new Date()];
+  const near = date - now < 60 * 86_400_000 && date.getFullYear() === now.getFullYear();
+  const day = sameDay(iso, now) ? "today" : sameDay(iso, new Date(now.getTime() + 86_400_000)) ? "tomorrow" : (near ? soon : far).format(date);
+  return `${day}, ${timeOf(iso)}`;
 }
 
 /** A line above the box of a conversation while something waits there. */

@@ -26,7 +26,13 @@ ARGUMENTS = [
 ]
 UNLIMITED = {
     f"CHATD_LIMITS_{name}": "0"
-    for name in ("REGISTRATIONS_PER_MINUTE", "REST_PER_MINUTE", "LOGINS_PER_MINUTE", "COMMANDS_PER_10S")
+    for name in (
+        "REGISTRATIONS_PER_MINUTE",
+        "REST_PER_MINUTE",
+        "LOGINS_PER_MINUTE",
+        "COMMANDS_PER_10S",
+        "SENDS_PER_10S",
+    )
 }
 expect.set_options(timeout=PATIENCE_MS)
 
