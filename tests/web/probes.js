@@ -45,6 +45,33 @@
     .map((element) => element.outerHTML.slice(0, 120));
   },
 
+  // What ARIA and HTML forbid: ids used twice or meant and not there, controls in controls, roles without their place.
+  broken() {
+    const found = [];
+    const say = (what, element) => found.push(`${what}: ${element.outerHTML.slice(0, 100)}`);
+    const ids = new Set();
+    for (const element of document.querySelectorAll("[id]")) {
+      if (ids.has(element.id)) say("id used twice", element);
+      ids.add(element.id);
+    }
+    for (const name of ["aria-labelledby", "aria-describedby", "aria-controls", "aria-activedescendant"]) {
+      for (const element of document.querySelectorAll(`[${name}]`)) {
+        for (const id of element.getAttribute(name).split(" ")) if (!ids.has(id)) say(`${name} of nothing`, element);
+      }
+    }
+    for (const element of document.querySelectorAll("a button, button a, button button, a a, label label, button input")) say("a control in a control", element);
+    for (const element of document.querySelectorAll("[role=option]:not([role=listbox] *), [role=menuitem]:not([role=menu] *)")) say("a role without its place", element);
+    for (const element of document.querySelectorAll("[tabindex]")) if (element.tabIndex > 0) say("a tab order of its own", element);
+    for (const element of document.querySelectorAll("ul > :not(li), ol > :not(li), li:not(ul > li, ol > li)")) say("a list that is none", element);
+    for (const element of document.querySelectorAll("dialog[open], section, nav, aside, [role=group], [role=listbox]")) {
+      if (!element.getAttribute("aria-label") && !element.getAttribute("aria-labelledby")) say("no name", element);
+    }
+    for (const element of document.querySelectorAll("[aria-hidden=true] :is(button, a[href], input)")) if (element.checkVisibility()) say("hidden and in reach", element);
+    if (document.querySelectorAll("h1").length > 1) found.push("more than one h1");
+    if (!document.documentElement.lang) found.push("no language");
+    return found;
+  },
+
   // What is too small to tap (WCAG 2.2, 2.5.8).
   tooSmall() {
     return [...document.querySelectorAll("button, .head a")].filter((e) => e.checkVisibility())

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 
 Arrive = Callable[..., Any]
+BERLIN = {"latitude": 52.52, "longitude": 13.4}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
 PROBES = Path(__file__).with_name("probes.js").read_text("utf-8")
@@ -33,19 +34,50 @@ async def test_every_text_can_be_read_and_every_control_has_a_name(person: Arriv
     page = ann.page
 
     async def look(where: str) -> None:
-        assert (where, await ask(ann, "tooFaint"), await ask(ann, "nameless")) == (where, [], [])
+        found = [await ask(ann, probe) for probe in ("tooFaint", "nameless", "broken")]
+        assert (where, *found) == (where, [], [], [])
 
     await look("the list")
     await ann.open("Bob Ray")
     await ann.say("Mine")
     await ann.act("Two", "React with 👍")
+    await ann.act("Two", "Pin")
     await ann.act("Two", "Reply")
+    await ann.say("A reply")
+    await expect(page.get_by_role("group", name="Pinned")).to_be_visible()
     await look("a conversation")
-    await page.get_by_role("button", name="New conversation").click()
-    await look("a new conversation")
+    for label in ("New conversation", "Details", "1 reply", "All pinned messages"):
+        await page.get_by_role("button", name=label, exact=True).click()
+        await expect(page.get_by_role("dialog")).to_be_visible()
+        await look(label)
+        await page.keyboard.press("Escape")
+        await expect(page.get_by_role("dialog")).to_have_count(0)
+    await ann.act("One", "Forward")
+    await look("forwarding")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("textbox", name="Message").fill("Later")
+    await page.get_by_role("button", name="Send later").click()
+    await look("sending later")
     await page.keyboard.press("Escape")
     await page.get_by_role("button", name="Ann Lee: your account").click()
     await look("a menu")
+    await page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_the_pages_beside_the_conversations_are_for_everybody_too(person: Arrive, scheme: str) -> None:
+    ann = await person("Ann Lee", color_scheme=scheme, geolocation=BERLIN, permissions=["geolocation"])
+    matters = ("profile", "notifications", "privacy", "blocked", "scheduled", "sessions", "password", "data")
+    for place in ("settings", *(f"settings/{matter}" for matter in matters), "notifications", "gp"):
+        await ann.page.goto(f"{ann.url}/#/{place}")
+        await expect(ann.page.locator("main h2")).to_be_focused()
+        await expect(ann.page.locator("main [aria-busy=true]")).to_have_count(0)
+        await expect(ann.page.get_by_text("Loading…")).to_have_count(0)
+        found = [await ask(ann, probe) for probe in ("tooFaint", "nameless", "broken", "tooSmall")]
+        assert (place, *found) == (place, [], [], [], [])
+    await ann.page.get_by_role("button", name="New GP").click()
+    await expect(ann.page.get_by_role("dialog", name="New GP")).to_be_visible()
+    assert await ask(ann, "broken") == []
 
 
 async def test_everything_can_be_done_with_the_keyboard(person: Arrive) -> None:
