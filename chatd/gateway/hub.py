@@ -250,6 +250,13 @@ class Hub:
                 if connection.ready:
                     connection.write(frame)
 
+    def restart(self, chat_id: str) -> None:
+        """Let all sockets of a chat come back and resume: what they have of it cannot be relied on."""
+        room = self.rooms.get(chat_id)
+        if room is not None:
+            for connection in [*room.everybody(), *room.waiting]:
+                connection.close(CloseCode.GOING_AWAY, "something went wrong on our side; resume")
+
     # ----------------------------------------------------------------- flush
 
     def _out(self, room: Room) -> list[_Out]:
@@ -272,14 +279,10 @@ class Hub:
             try:
                 self._flush_room(room)
             except Exception:
-                self._broken(room)
+                # A defect of ours: nobody knows who has these frames.
+                log.exception("the frames of %s could not be written", room.chat_id)
+                self.restart(room.chat_id)
         DELIVERY_LATENCY.observe(time.perf_counter() - self._since)
-
-    def _broken(self, room: Room) -> None:
-        """A defect of ours: nobody knows who has these frames, so all of the room shall resume."""
-        log.exception("the frames of %s could not be written", room.chat_id)
-        for connection in list(room.everybody()):
-            connection.close(CloseCode.GOING_AWAY, "something went wrong on our side")
 
     def _flush_room(self, room: Room) -> None:
         out, room.out = room.out, []

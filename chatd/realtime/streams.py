@@ -74,6 +74,10 @@ class Sink(Protocol):
         """Watermark frames, to everybody or to some users of the chat."""
         ...
 
+    def restart(self, chat_id: str) -> None:
+        """What these sockets have of the chat is no more so: let them resume."""
+        ...
+
 
 class Stream:
     """One chat on this node."""
@@ -191,9 +195,13 @@ class Streams:
     async def _sweep(self) -> None:
         ids = list(self._streams)
         for i in range(0, len(ids), self.MAX_HEADS):
-            for head in await self._reader.heads(ids[i : i + self.MAX_HEADS]):
+            some = ids[i : i + self.MAX_HEADS]
+            passed = {c: stream.log.position or 0 for c in some if (stream := self._streams.get(c))}
+            for head in await self._reader.heads(some):
                 if self._behind(head):
                     self._suspects[head.chat_id] = head
+                elif head.seq < passed.get(head.chat_id, 0):
+                    self._rewind(head)
         if self._suspects:
             # What was committed a moment ago may be on its way: only what stays behind is lost.
             asyncio.get_running_loop().call_later(self._patience_s, self._sick.set)
@@ -203,6 +211,17 @@ class Streams:
         if stream is None or stream.log.position is None or stream.marks.position is None:
             return False
         return stream.log.position < head.seq or stream.marks.position < head.receipt_seq
+
+    def _rewind(self, head: Head) -> None:
+        """What this node had delivered before it asked is not in the log: it was restored from a copy that
+        lagged. What comes next would be taken for what has been here, so all begin anew.
+        """
+        stream = self._streams.get(head.chat_id)
+        if stream is not None:
+            log.error("the log of %s went back from %s to %d", head.chat_id, stream.log.position, head.seq)
+            stream.log, stream.marks = Sequence(), Sequence()
+            self._sink.restart(head.chat_id)
+            self.start(stream, head)
 
     def _note_gap(self) -> None:
         if self._gap_timer is None:

@@ -189,6 +189,26 @@ async def test_a_chat_that_is_erased_while_it_is_healed_ends_no_task(two: World,
     assert [each.frames for each in found] == [[]]
 
 
+async def test_after_a_restore_from_a_copy_that_lagged_all_begin_anew(one: World) -> None:
+    node = await one.node(fanout=Fanout(sweep_s=0.1))
+    ann, bob = await one.users(2)
+    chat = await one.group(ann, bob)
+    b = await one.phone(bob, node=1)
+    for i in range(4):
+        await b.say(chat, f"{i}")
+    async with node.db.transaction() as tx:
+        await tx.run("DELETE FROM chat_messages WHERE chat_id = $1 AND seq > 2", chat)
+        await tx.run("UPDATE chat_chats SET head_seq = 2 WHERE id = $1", chat)
+    assert await b.closed() == 1001
+    back = await one.phone(bob, node=1, since={chat: 4})
+    reset = await back.event("chat.reset", chat_id=chat)
+    assert reset["head_seq"] == 2
+    a = await one.phone(ann)
+    ack = await a.say(chat, "not what was here")
+    assert ack["seq"] == 3
+    await back.event("message.new", seq=3)
+
+
 async def test_a_receipt_that_is_healed_goes_to_the_senders_alone(two: World) -> None:
     ann, bob, cat = await two.users(3)
     chat = await two.group(ann, bob, cat)
