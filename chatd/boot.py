@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -45,6 +47,9 @@ async def _prune_feed(ctx: Ctx) -> None:
     """Forget feed rows that every node has long read."""
     await node_feed.prune(ctx.db, older_than_s=3600)
 
+
+#: How long after its sockets a worker may take to end.
+LEAVE_S = 10.0
 
 JOBS = (*catalog.JOBS, Job("node_feed.prune", 300.0, _prune_feed))
 
@@ -147,6 +152,7 @@ class Node:
 
     # ------------------------------------------------------------------ life
 
+    LAST_JOBS_S = 5.0
     SETTLE_BEATS = 4  # so long a new worker waits to hear from the others
 
     async def open(self, host: str, port: int, *, settle_s: float = 0.0) -> None:
@@ -238,7 +244,9 @@ class Node:
             connection.abort()
         await asyncio.sleep(0)
         await self.rest.close()
-        await self.runner.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.LAST_JOBS_S):  # without PostgreSQL they would not end soon
+                await self.runner.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks, timeout=2)
@@ -255,6 +263,18 @@ def _documents() -> dict[str, root.Document]:
     return root.documents(
         openapi.document(catalog.ROUTES), asyncapi.document(catalog.COMMANDS, catalog.EVENTS)
     )
+
+
+def leave_within(seconds: float) -> None:
+    """End this process by force, unless it has ended by then.
+
+    The supervisor bounds the end of a worker that it told to go. One that was told by somebody else, or that
+    goes because a task of its has ended, takes no connections any more: nobody would notice that it hangs.
+    """
+    # A thread, so that it works also where the event loop does not.
+    watchdog = threading.Timer(seconds, os._exit, (1,))
+    watchdog.daemon = True
+    watchdog.start()
 
 
 def _pass_on_drain(row: node_feed.Row) -> None:
@@ -280,6 +300,7 @@ async def run_worker(settings: Settings, *, worker: int, port: int, ready: Calla
     stopping = asyncio.create_task(stop.wait(), name="stop signal")
     try:
         done, _ = await asyncio.wait([stopping, *node.watched], return_when=asyncio.FIRST_COMPLETED)
+        leave_within(settings.server.drain_s + LEAVE_S)
         for task in done - {stopping}:
             log.error("%s has ended: the worker cannot go on", task.get_name(), exc_info=task.exception())
         await node.drain()

@@ -160,6 +160,10 @@ class PresenceView(Protocol):
         """Users that left this node and when (Unix time), since the last call."""
         ...
 
+    def give_back(self, gone: Mapping[str, float]) -> None:
+        """They could not be stored now: ``take_gone`` says them again."""
+        ...
+
 
 class Limiter(Protocol):
     """Rates over all nodes."""

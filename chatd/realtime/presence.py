@@ -187,6 +187,10 @@ class NodePresence:
             del self._gone[user_id]
         return gone
 
+    def give_back(self, gone: Mapping[str, float]) -> None:
+        """They could not be stored now: ``take_gone`` says them again."""
+        self._gone = {**gone, **self._gone}
+
     # -------------------------------------------------------------- watching
 
     def watch(self, connection_id: str, seen: Mapping[str, str], discreet: Collection[str] = ()) -> None:
@@ -258,12 +262,9 @@ class NodePresence:
 
     def _readers(self, connection_ids: list[str], user_id: str) -> list[str]:
         """Those that may be told; the others are owed it."""
-        readers = []
-        for connection_id in connection_ids:
-            if self._may_tell(connection_id):
-                readers.append(connection_id)
-            else:
-                self._owed.setdefault(connection_id, set()).add(user_id)
+        readers = [connection_id for connection_id in connection_ids if self._may_tell(connection_id)]
+        for connection_id in set(connection_ids).difference(readers):
+            self._owed.setdefault(connection_id, set()).add(user_id)
         return readers
 
     def _show(self, connection_ids: list[str], user_id: str) -> None:

@@ -17,7 +17,7 @@ from chatd.db import migrations
 from chatd.embedded import Embedded
 from chatd.supervisor import schema
 from chatd.supervisor.fleet import backoff
-from tests.ops.serving import Serving, alive, environment, until
+from tests.ops.serving import PATIENCE_S, ROOT, Serving, alive, environment, until
 
 Start = Callable[..., Serving]
 
@@ -104,3 +104,11 @@ def test_it_stops_when_its_terminal_is_closed(tmp_path: Path) -> None:
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def test_a_worker_that_was_told_to_go_and_hangs_ends_by_itself() -> None:
+    hangs = (
+        "import threading; from chatd.boot import leave_within; leave_within(0.1); threading.Event().wait()"
+    )
+    ended = subprocess.run([sys.executable, "-c", hangs], cwd=ROOT, timeout=PATIENCE_S, check=False)
+    assert ended.returncode == 1

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from chatd.core.errors import StoreUnavailable
 from chatd.core.settings import Presence
+from chatd.features.accounts import service as accounts
 from chatd.features.chats.contract import RequestNew
+from chatd.features.presence import jobs
 from chatd.gateway.opening import Opening
 from chatd.realtime.presence import NodePresence
 from tests.system.world import Phone, World
@@ -26,6 +29,26 @@ async def test_the_ends_of_tokens_of_those_who_have_gone_are_forgotten(
         await phone.close()
     assert len(heart._expiries) <= 5 + 2 * 2 + 1
     assert await stays.closed() == 4401  # and whose token runs out is not
+
+
+async def away(*_: object) -> None:
+    raise StoreUnavailable()
+
+
+async def test_who_leaves_while_postgres_is_away_is_stored_later(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    presence, (ann,) = one.nodes[0].presence, await one.users(1)
+    monkeypatch.setattr(accounts, "touch_last_active", away)
+    presence.connected(ann, "con_1")
+    presence.disconnected(ann, "con_1")
+    del presence._devices[ann]  # its grace is over
+    with pytest.raises(StoreUnavailable):
+        await jobs.store_departures(one.nodes[0].ctx)
+    monkeypatch.undo()
+    await jobs.store_departures(one.nodes[0].ctx)
+    assert (await accounts.last_active(one.nodes[0].db, [ann]))[ann] is not None
+    assert presence.take_gone() == {}
 
 
 async def test_whom_a_socket_may_not_see_is_not_kept_once_it_has_gone() -> None:

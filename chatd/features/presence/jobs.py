@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Job
+from chatd.core.errors import AppError
 from chatd.features.accounts import service as accounts
 
 CHUNK = 1000
@@ -11,7 +12,12 @@ CHUNK = 1000
 
 async def store_departures(ctx: Ctx) -> None:
     """Write down when users left this node."""
-    await _store(ctx, {u: datetime.fromtimestamp(at, UTC) for u, at in ctx.presence.take_gone().items()})
+    gone = ctx.presence.take_gone()
+    try:
+        await _store(ctx, {u: datetime.fromtimestamp(at, UTC) for u, at in gone.items()})
+    except AppError:
+        ctx.presence.give_back(gone)  # PostgreSQL is away
+        raise
 
 
 async def store_the_present(ctx: Ctx) -> None:
