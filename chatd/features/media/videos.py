@@ -14,6 +14,8 @@ from chatd.features.media.pictures import Broken
 #: What is read at once of the tables that describe a video; longer ones belong to no video of ours.
 MAX_TABLES: Final = 64 * 1024 * 1024
 MAX_ELEMENTS: Final = 2_000_000
+#: Pieces of a track that is no picture and no sound: days of them, one a second.
+MAX_CHUNKS: Final = 500_000
 _ZEROS: Final = bytes(65_536)
 
 
@@ -46,7 +48,18 @@ def clean(file: BinaryIO, size: int, content_type: str) -> Dimensions:
 
 #: Brands of still pictures in the same container.
 _IMAGES: Final = frozenset((b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis", b"heim", b"heis"))
-_TELLTALE: Final = frozenset((b"udta", b"meta", b"uuid"))
+#: What a video is made of, by where it stands; whatever else there is goes, since nobody knows what it tells.
+_FILE: Final = frozenset(
+    (b"ftyp", b"styp", b"moov", b"mdat", b"moof", b"mfra", b"sidx", b"ssix", b"pdin", b"prft", b"wide")
+)
+_MOVIE: Final = frozenset((b"mvhd", b"trak", b"mvex", b"iods"))
+_TRACK: Final = frozenset((b"tkhd", b"edts", b"tref", b"mdia", b"tapt"))
+_INSIDE: Final = {
+    b"mdia": frozenset((b"mdhd", b"hdlr", b"minf", b"elng")),
+    b"minf": frozenset((b"vmhd", b"smhd", b"nmhd", b"hdlr", b"dinf", b"stbl")),
+    b"moof": frozenset((b"mfhd", b"traf")),
+    b"traf": frozenset((b"tfhd", b"tfdt", b"trun", b"sbgp", b"sgpd", b"saiz", b"saio", b"subs")),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,45 +76,113 @@ def _mp4(file: BinaryIO, size: int) -> Dimensions:
     names = set()
     for box in _boxes(file, 0, size):
         names.add(box.name)
-        if box.name in _TELLTALE:
+        if box.name not in _FILE:
             _blot_box(file, box)
         elif box.name == b"moov":
-            found = _movie(file, box)
+            found = _movie(file, box, size)
+        elif box.name == b"moof":
+            _blot_inside(file, box)
     if not names >= {b"moov", b"mdat"}:
         raise Broken("truncated" if names == {b"ftyp", b"mdat"} else "malformed")
     return found
 
 
-def _movie(file: BinaryIO, movie: _Box) -> Dimensions:
+def _movie(file: BinaryIO, movie: _Box, size: int) -> Dimensions:
     if movie.end - movie.at > MAX_TABLES:
         raise Broken
     found = Dimensions(None, None)
+    in_pieces = telling = False
     for box in _boxes(file, movie.body, movie.end):
-        if box.name in _TELLTALE:
+        in_pieces = in_pieces or box.name == b"mvex"
+        if box.name not in _MOVIE:
             _blot_box(file, box)
         elif box.name == b"trak":
-            kind, dimensions = _track(file, box)
+            kind, dimensions, samples = _track(file, box)
             if kind == b"vide" and found.width is None:
                 found = dimensions
-            elif kind not in (b"vide", b"soun", b"text", b"sbtl", b"subt", b"clcp"):
-                _blot_box(file, box)  # a track of positions, as action cameras write
+            elif kind not in (b"vide", b"soun"):
+                # Positions second by second, as action cameras and drones write them, also as subtitles.
+                _blot_samples(file, samples, movie, size)
+                _blot_box(file, box)
+                telling = True
+    if in_pieces and telling:
+        raise Broken  # what such a track tells stands between the pictures of each piece
     return found
 
 
-def _track(file: BinaryIO, track: _Box) -> tuple[bytes, Dimensions]:
-    kind, dimensions = b"", Dimensions(None, None)
+def _track(file: BinaryIO, track: _Box) -> tuple[bytes, Dimensions, _Box | None]:
+    """(its kind, its size, where its tables of samples are)."""
+    kind, dimensions, tables = b"", Dimensions(None, None), None
     for box in _boxes(file, track.body, track.end):
-        if box.name in _TELLTALE:
+        if box.name not in _TRACK:
             _blot_box(file, box)
         elif box.name == b"tkhd":
             file.seek(box.body)
             dimensions = _shown(file.read(box.end - box.body))
         elif box.name == b"mdia":
-            for inner in _boxes(file, box.body, box.end):
-                if inner.name == b"hdlr":
+            for inner in _blot_inside(file, box):
+                if inner.name == b"hdlr" and not kind:
                     file.seek(inner.body + 8)
                     kind = file.read(4)
-    return kind, dimensions
+                elif inner.name == b"stbl":
+                    tables = inner
+    return kind, dimensions, tables
+
+
+def _blot_inside(file: BinaryIO, box: _Box) -> list[_Box]:
+    """Blot out what does not belong into a box, at any depth that we know; what does belong there."""
+    found: list[_Box] = []
+    for inner in _boxes(file, box.body, box.end):
+        if inner.name not in _INSIDE[box.name]:
+            _blot_box(file, inner)
+            continue
+        found.append(inner)
+        if inner.name in _INSIDE:
+            found += _blot_inside(file, inner)
+    return found
+
+
+def _blot_samples(file: BinaryIO, tables: _Box | None, movie: _Box, size: int) -> None:
+    """Blot out what a track has among the pictures: its chunks (stco, co64), each of so many samples (stsc)
+    of these sizes (stsz).
+    """
+    if tables is None:
+        return
+    left = size
+    for at, length in _chunks(file, tables):
+        left -= length
+        if left < 0 or at + length > size or (at < movie.end and movie.at < at + length):
+            raise Broken
+        _blot(file, at, at + length)
+
+
+def _chunks(file: BinaryIO, tables: _Box) -> Iterator[tuple[int, int]]:
+    found: dict[bytes, bytes] = {}
+    for box in _boxes(file, tables.body, tables.end):
+        file.seek(box.body + 4)
+        if box.name in (b"stco", b"co64", b"stsc", b"stsz", b"stz2"):
+            found[box.name] = file.read(box.end - box.body - 4)
+    if b"stz2" in found:
+        raise Broken
+    wide = b"co64" in found
+    offsets = found.get(b"co64") or found.get(b"stco") or bytes(4)
+    (count,) = struct.unpack_from(">I", offsets)
+    all_alike, samples = struct.unpack_from(">II", found.get(b"stsz") or bytes(8))
+    sizes = memoryview(found.get(b"stsz") or b"")[8:]
+    runs = list(struct.iter_unpack(">III", found.get(b"stsc", bytes(4))[4 : 4 + 12 * (MAX_CHUNKS + 1)]))
+    if count > MAX_CHUNKS or len(runs) > MAX_CHUNKS or samples > MAX_ELEMENTS:
+        raise Broken
+    done, run = 0, -1
+    for number in range(count):
+        (at,) = struct.unpack_from(">Q" if wide else ">I", offsets, 4 + number * (8 if wide else 4))
+        while run + 1 < len(runs) and runs[run + 1][0] <= number + 1:
+            run += 1
+        several = min(runs[run][1] if run >= 0 else 0, samples - done)
+        if all_alike:
+            yield at, several * all_alike
+        else:
+            yield at, sum(struct.unpack_from(f">{several}I", sizes, 4 * done))
+        done += several
 
 
 def _shown(header: bytes) -> Dimensions:

@@ -56,9 +56,17 @@ def box(name: bytes, *parts: bytes) -> bytes:
 
 
 def mp4(
-    width: int = 320, height: int = 240, *, place: bool = True, turned: bool = False, data: int = 5000
+    width: int = 320,
+    height: int = 240,
+    *,
+    place: bool = True,
+    turned: bool = False,
+    data: int = 5000,
+    astray: int | None = None,
 ) -> bytes:
-    """An MP4's structure, with a track of pictures and, with ``place``, what says where it was taken."""
+    """An MP4's structure, with a track of pictures and, with ``place``, what says where it was taken; its
+    positions are said to begin ``astray``.
+    """
     matrix = (0, 1, 0, -1, 0, 0, 0, 0, 1) if turned else (1, 0, 0, 0, 1, 0, 0, 0, 1)
     tkhd = (
         bytes(40)
@@ -66,13 +74,51 @@ def mp4(
         + struct.pack(">II", width << 16, height << 16)
     )
 
-    def track(kind: bytes) -> bytes:
-        return box(b"trak", box(b"tkhd", tkhd), box(b"mdia", box(b"hdlr", bytes(8), kind, bytes(12))))
+    def table(name: bytes, form: str, *numbers: int) -> bytes:
+        return box(name, bytes(4), struct.pack(">" + form, *numbers))
 
-    where = box(b"udta", box(b"\xa9xyz", b"+52.5200+013.4050/")) if place else b""
-    gps = track(b"meta") if place else b""
-    moov = box(b"moov", box(b"mvhd", bytes(100)), track(b"vide"), track(b"soun"), gps, where)
-    return box(b"ftyp", b"isom", bytes(4), b"mp41") + moov + box(b"mdat", bytes(data))
+    def samples(first: int) -> bytes:
+        """Two chunks of positions: two of 12 bytes and one of 8."""
+        return box(
+            b"stbl",
+            table(b"stco", "III", 2, first, first + 1000),
+            table(b"stsc", "I6I", 2, 1, 2, 1, 2, 1, 1),
+            table(b"stsz", "II3I", 0, 3, 12, 12, 8),
+        )
+
+    def track(kind: bytes, first: int) -> bytes:
+        minf = box(b"minf", samples(first))
+        return box(b"trak", box(b"tkhd", tkhd), box(b"mdia", box(b"hdlr", bytes(8), kind, bytes(12)), minf))
+
+    def movie(first: int) -> bytes:
+        where = box(b"udta", box(b"\xa9xyz", b"+52.5200+013.4050/")) if place else b""
+        gps = (
+            (track(b"meta", first if astray is None else astray) + track(b"sbtl", first + 2000))
+            if place
+            else b""
+        )
+        strange = box(b"gps ", b"+52.5200") if place else b""
+        return box(
+            b"moov",
+            box(b"mvhd", bytes(100)),
+            track(b"vide", first),
+            track(b"soun", first),
+            gps,
+            where,
+            strange,
+        )
+
+    head = box(b"ftyp", b"isom", bytes(4), b"mp41")
+    told = bytearray(bytes([7]) * data)
+    if place:
+        for at in (0, 1000, 2000, 3000):
+            told[at : at + len(TOLD[at])] = TOLD[at]
+    free = box(b"free", b"+52.5200") if place else b""
+    return head + movie(len(head) + len(movie(0)) + 8) + box(b"mdat", bytes(told)) + free
+
+
+#: Where a video of ours says where it was taken, between its pictures.
+TOLD = dict.fromkeys((0, 2000), b"+52.520013.4+52.520013.4") | dict.fromkeys((1000, 3000), b"+52.5200")
 
 
 def element(name: bytes, body: bytes, *, unknown: bool = False) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -59,6 +60,8 @@ async def test_a_video_comes_back_without_where_it_was_taken(studio: Studio) -> 
         status, headers, body = await studio.get(ann, medium["media_id"])
         assert (status, headers["Content-Type"], len(body)) == (200, content_type, len(data))
         assert b"+52.52" not in body
+        # Of the pictures themselves nothing is gone.
+        assert body.count(b"\x07") == data.count(b"\x07")
 
 
 async def test_a_thumbnail_is_small_and_stands_upright(studio: Studio) -> None:
@@ -84,6 +87,8 @@ REFUSED = {
     "a bomb": (bomb(), "image/png", "too_many_pixels"),
     "half an MP4": (mp4()[:-100], "video/mp4", "truncated"),
     "an MP4 with something behind it": (mp4() + PAGE, "video/mp4", "truncated"),
+    "an MP4 whose positions are in its tables": (mp4(astray=0), "video/mp4", "malformed"),
+    "an MP4 whose positions are nowhere": (mp4(astray=4_000_000_000), "video/mp4", "malformed"),
     "half a WebM": (webm()[:-100], "video/webm", "truncated"),
     "a picture called a video": (picture(), "video/mp4", "type_mismatch"),
 }
@@ -185,6 +190,66 @@ async def test_an_upload_that_broke_off_may_be_made_again(studio: Studio) -> Non
     assert not await studio.under_way()
 
 
+async def test_an_upload_is_as_long_as_it_was_announced(studio: Studio) -> None:
+    (ann,) = await studio.world.users(1)
+    data = picture()
+    begun = await studio.begin(ann, size=len(data))
+    url = begun["upload_url"]
+    assert (await studio.put(url.replace(f"size={len(data)}", "size=5000000"), data))[0] == 403
+    assert (await studio.put(url.partition("&size=")[0], data))[0] == 403
+    status, problem = await studio.put(url, data + b"x")
+    assert (status, problem["code"]) == (413, "too_large")
+    status, problem = await studio.put(url, data[:-1])
+    assert (status, problem["code"], problem["reason"]) == (422, "media_rejected", "truncated")
+    assert (await studio.put(url, data))[0] == 200
+    assert not await studio.under_way()
+
+
+async def test_of_one_user_s_uploads_four_are_under_way_at_once(studio: Studio) -> None:
+    ann, bob = await studio.world.users(2)
+    port = studio.world.nodes[0].listener.port
+    begun = [await studio.begin(ann) for _ in range(5)]
+    writers = []
+    for each in begun[:4]:
+        path = each["upload_url"].partition(str(port))[2]
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n".encode() + bytes(9))
+        writers.append(writer)
+    async with asyncio.timeout(10):
+        while len(await studio.under_way()) < 4:
+            await asyncio.sleep(0.01)
+    status, problem = await studio.put(begun[4]["upload_url"], picture())
+    assert (status, problem["code"]) == (429, "rate_limited")
+    status, problem = await studio.put(begun[0]["upload_url"], picture())
+    assert (status, problem["code"]) == (409, "conflict")
+    assert (await studio.upload(bob, picture()))["status"] == "ready"
+    for writer in writers:
+        writer.close()
+    async with asyncio.timeout(10):
+        while (await studio.put(begun[4]["upload_url"], picture()))[0] != 200:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_collected_while_it_comes_in_leaves_nothing(studio: Studio) -> None:
+    (ann,) = await studio.world.users(1)
+    begun, node = await studio.begin(ann), studio.world.nodes[0]
+    put = node.objects.put
+
+    async def collected_before(key: str, path: Path, *, content_type: str) -> None:
+        # As after a look that took longer than an upload may: gone, and its objects' names forgotten.
+        await node.db.run("DELETE FROM media")
+        await put(key, path, content_type=content_type)
+
+    node.objects.put = collected_before
+    try:
+        assert (await studio.put(begun["upload_url"], picture()))[0] == 404
+    finally:
+        node.objects.put = put
+    assert len(await studio.objects()) == 2
+    await service.collect(node.ctx)
+    assert not await studio.objects()
+
+
 async def test_a_range_of_a_video_can_be_had(studio: Studio) -> None:
     (ann,) = await studio.world.users(1)
     medium = await studio.upload(ann, mp4(), "video/mp4")
@@ -247,7 +312,10 @@ class TestBounds:
 
     async def test_a_day_has_an_end_and_a_minute_too(self, studio: Studio) -> None:
         ann, bob = await studio.world.users(2)
+        before = await studio.begin(ann)
         await studio.upload(ann, mp4(), "video/mp4")
+        # Also for what was announced before the day was full.
+        assert (await studio.put(before["upload_url"], picture()))[0] == 429
         body = {"type": "image", "content_type": "image/jpeg", "file_name": "a.jpg"}
         status, problem = await studio.world.rest(ann, "POST", "/api/media", body)
         assert (status, problem["code"]) == (429, "rate_limited")
