@@ -111,6 +111,10 @@ async def test_durability_is_on(servers: Embedded) -> None:
         assert await ask(servers, f"SHOW {setting}") == "on"
 
 
+async def test_the_log_grows_in_pieces_that_no_commit_waits_long_for(servers: Embedded) -> None:
+    assert await ask(servers, "SHOW wal_segment_size") == "4MB"
+
+
 async def test_settings_can_be_overridden(home: Path) -> None:
     with Embedded(home, postgres_settings={"max_connections": "20"}, redis=False) as servers:
         assert await ask(servers, "SHOW max_connections") == "20"

@@ -39,9 +39,14 @@ async def run(options: Options) -> dict[str, Any]:
                 "ack_p99_first_third": alone["acks"].get("first_third", {}).get("p99"),
                 "ack_p99_last_third": alone["acks"].get("last_third", {}).get("p99"),
             },
+            "sent_s": alone["sent"] / alone["s"],  # what was really sent: as much as the rate, or it says nothing
             "refused": alone["refused"] + across["refused"],  # told "unavailable" by a full queue
             "generator_late_ms": _three(alone["late_ms"]),
-            "client_bound": ["latency"] if alone["late_ms"].get("p99", 0) > 10 else [],
+            "client_bound": [
+                name
+                for name, found in (("latency", alone), ("cross", across))
+                if found["late_ms"].get("p99", 0) > 10
+            ],
         }
     )
 
@@ -50,6 +55,8 @@ async def _paced(crowd: Senders, rate: float, seconds: float) -> dict[str, Any]:
     done: dict[str, Any] = await crowd.load("pace", group="senders", rate=rate, seconds=seconds)
     if done["unanswered"]:
         raise Broken(f"{done['unanswered']} sends had no answer")
+    if done["held"]:
+        raise Broken(f"{done['held']} sends were held back: it was no open loop")
     return done
 
 

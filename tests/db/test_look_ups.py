@@ -5,18 +5,21 @@ looks as good as the next. Rows are counted here, as PostgreSQL counts them, and
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from chatd.core.context import Tx
 from chatd.core.ids import UuidIds
 from chatd.db.pool import Db
+from chatd.features.devices import store as devices
 from chatd.features.messages import activity_store, marks_store, moderating_store, store
 from tests.databases import patient
 
 STORED = 20_000
 TEXT = '{"type": "text", "text": "hello", "attachments": []}'
 _READ = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'chat_messages'"
+_READ_OF_ALL = "SELECT sum(idx_tup_fetch + seq_tup_read)::bigint FROM pg_stat_xact_user_tables"
 new = UuidIds().new
 
 
@@ -61,12 +64,39 @@ class Chat:
             *(self.chat, self.ann, TEXT, STORED),
         )
 
-    async def reads(self, act: Callable[[Tx], Awaitable[None]]) -> int:
+    async def crowd(self) -> None:
+        """5,000 others with phones, who are not in the chat; and bob has one too."""
+        await self.db.run(
+            """
+            WITH u AS (
+                INSERT INTO users (id, email, display_name)
+                SELECT gen_random_uuid(), 'c' || n, 'x' FROM generate_series(1, 5000) AS n RETURNING id
+            ), chat AS (
+                INSERT INTO chat_chats (id, type) VALUES ($2, 'group')
+            ), everybody AS (
+                SELECT id FROM u UNION ALL SELECT $1
+            ), s AS (
+                INSERT INTO sessions (id, user_id, expires_at) SELECT id, id, 'infinity' FROM everybody
+            ), n AS (
+                INSERT INTO notification_settings (user_id) SELECT id FROM everybody
+            ), p AS (
+                INSERT INTO chat_participants (chat_id, user_id, role) SELECT $2, id, 'member' FROM everybody
+            ), w AS (
+                INSERT INTO chat_settings (user_id, chat_id) SELECT id, $2 FROM everybody
+            )
+            INSERT INTO push_devices (id, user_id, session_id, provider, token, token_hash, created_at,
+                                      registered_at)
+            SELECT id, id, id, 'fcm', id::text, id::text::bytea, now(), now() FROM everybody
+            """,
+            *(self.bob, new("cht")),
+        )
+
+    async def reads(self, act: Callable[[Tx], Awaitable[None]], count: str = _READ) -> int:
         """The messages that it reads."""
         async with self.db.transaction() as tx:
-            before = await tx.one(int, _READ)
+            before = await tx.one(int, count)
             await act(tx)
-            return await tx.one(int, _READ) - before
+            return await tx.one(int, count) - before
 
     async def send(self, tx: Tx) -> None:
         await self._append(tx, 1)
@@ -163,6 +193,25 @@ async def test_a_mark_of_an_empty_log_reads_what_it_covers_in_a_long_one(chat: C
     assert await chat.reads(chat.mark) <= 1002
     await chat.reads(chat.send)
     assert await chat.reads(chat.mark) <= 3
+
+
+async def test_push_reads_the_time_it_asks_for_and_who_was_there(chat: Chat) -> None:
+    start = datetime.now(UTC) - timedelta(seconds=1)
+    await chat.reads(chat.send_many)
+    await chat.crowd()
+    await chat.fill()
+    await chat.db.run("UPDATE chat_messages SET sent_at = now() - interval '1 hour' WHERE seq > 20")
+    for plan in ("nothing", "ANALYZE"):
+        if plan == "ANALYZE":
+            await chat.db.run(plan)
+
+        async def watch(tx: Tx) -> None:
+            await devices.plan_by_indexes(tx)
+            made = await devices.enqueue_messages(tx, start, datetime.now(UTC), start)
+            assert made == 1
+
+        # The 20 messages, the two members with what they wish and have, and the push.
+        assert await chat.reads(watch, _READ_OF_ALL) <= 60, plan
 
 
 async def test_a_batch_is_told_apart_as_its_messages_would_be_alone(chat: Chat) -> None:
