@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET
 
+from chatd.core.context import Actor
 from chatd.core.declarations import Command as Declaration
 from chatd.core.errors import (
     AppError,
@@ -219,9 +220,36 @@ class Dispatch:
         except AppError as error:
             self.fail(connection, error, command)
             return
+        if connection.ctx is not None and actor.session_id != connection.ctx.actor.session_id:
+            # Of its own session the socket would have heard that it ended; of another it must be asked.
+            self._enter(connection)
+            change = self._change_session(connection, command, actor)
+            connection.own(asyncio.create_task(change, name="auth.refresh"))
+            return
         self._edge.opening.renew(connection, actor)
         if command.id is not None:
             connection.write(codec.frame(Ack(re=command.id)))
+
+    async def _change_session(self, connection: "Connection", command: AuthRefresh, actor: Actor) -> None:
+        edge = self._edge
+        ctx = edge.make_ctx(actor, connection.id, connection.address)
+        renewed = False
+        try:
+            await edge.backend.require_live(ctx)
+            edge.opening.renew(connection, actor)
+            renewed = True
+            await edge.backend.require_live(ctx)  # it may have ended before its end would have been heard of
+            if command.id is not None:
+                connection.write(codec.frame(Ack(re=command.id)))
+        except AppError as error:
+            self.fail(connection, error, command)
+            if renewed and error.close_code is not None:
+                connection.close(error.close_code, error.detail)
+        except Exception:
+            log.exception("auth.refresh failed", extra=edge.log_fields(connection))
+            self.fail(connection, Internal(), command)
+        finally:
+            self._leave(connection)
 
     # --------------------------------------------------------------- refusals
 

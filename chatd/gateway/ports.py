@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from chatd.core.context import Actor
+from chatd.core.context import Actor, Ctx
 from chatd.core.pending import Pending
 from chatd.wire.frames import ChatHead
 
@@ -32,6 +32,10 @@ class Backend(Protocol):
 
     def authenticate(self, token: str) -> Actor:
         """Who holds this token. Raises Unauthenticated."""
+        ...
+
+    async def require_live(self, ctx: Ctx) -> None:
+        """Raises Unauthenticated or Banned where the actor's session has ended, StoreUnavailable."""
         ...
 
     def opened(self, actor: Actor, chat_id: str | None) -> Pending[list[ChatHead]]:

@@ -77,6 +77,34 @@ async def test_a_socket_ends_when_its_token_does_unless_it_brings_a_new_one(one:
     await b.fence()
 
 
+async def test_a_socket_takes_the_token_of_another_session_only_while_that_lives(one: World) -> None:
+    account = {"email": "ann@example.com", "password": "a long password"}
+    assert (await one.rest(None, "POST", "/users", account | {"display_name": "Ann"}))[0] == 201
+
+    async def login() -> str:
+        status, signed_in = await one.rest(None, "POST", "/auth/login", account)
+        assert status == 200
+        return str(signed_in["access_token"])
+
+    async def logout(token: str) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        async with one.http.post(one.url() + "/auth/logout", headers=headers) as answer:
+            assert answer.status == 204
+
+    first, second, third = await login(), await login(), await login()
+    a = await one.phone("ann", token=first)
+    await logout(second)
+    assert (await a.call("auth.refresh", token=second))["code"] == "unauthenticated"
+    await a.fence()
+    assert (await a.call("auth.refresh", token=third))["type"] == "ack"
+    await logout(first)
+    b = await one.phone("ann", token=third)  # opened behind the end of the first, which the feed has told
+    await b.fence()
+    await a.fence()
+    await logout(third)
+    assert await a.closed() == 4401
+
+
 async def test_logout_closes_this_sessions_sockets_on_every_node(two: World) -> None:
     ann, bob = await two.users(2)
     a, b = await two.phone(ann, node=1), await two.phone(bob, node=1)
