@@ -5,6 +5,7 @@ import pytest
 
 from chatd.boot import Node
 from chatd.core.settings import Presence, Settings
+from chatd.features.relations import service as relations
 from tests.system.world import Phone, World
 from tests.waiting import PATIENCE_S, until
 
@@ -148,3 +149,25 @@ async def test_a_node_that_has_just_come_knows_who_is_there(one: World) -> None:
     a = await one.phone(ann, node=1)
     state = await a.call("presence.watch", user_ids=[bob])
     assert [user["status"] for user in state["users"]] == ["online"]
+
+
+async def test_a_change_while_a_watch_is_answered_is_not_undone_by_the_answer(
+    one: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await one.users(2)
+    await one.group(ann, bob)
+    a, b = await one.phone(ann), await one.phone(bob)
+    sights, presence = relations.sights, one.nodes[0].presence
+
+    async def slowly(*args, **kwargs):  # type: ignore[no-untyped-def]
+        found = await sights(*args, **kwargs)
+        if presence._watching:  # the list stands: from here on ann is told
+            monkeypatch.undo()
+            await b.call("presence.set", status="away")
+            await until(lambda: a.seen("presence.update"))
+        return found
+
+    monkeypatch.setattr(relations, "sights", slowly)
+    state = await a.call("presence.watch", user_ids=[bob])
+    assert [f["status"] for f in a.seen("presence.update")] == ["away"]
+    assert [user["status"] for user in state["users"]] == ["away"]
