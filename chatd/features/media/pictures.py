@@ -70,8 +70,8 @@ def _jpeg(data: bytes) -> Iterator[bytes]:
             raise Broken("truncated" if length >= 2 else "malformed")
         if marker == 0xE1 and segment[4:10] == b"Exif\0\0":
             orientation = _orientation(segment[10:])
-        elif _jpeg_keeps(marker, segment):
-            segments.append(segment)
+        elif kept := _jpeg_kept(marker, segment):
+            segments.append(kept)
         at += len(segment)
         if marker == 0xDA:
             scanned = True
@@ -100,14 +100,15 @@ def _marker(data: bytes, at: int) -> int:
     return at
 
 
-def _jpeg_keeps(marker: int, segment: bytes) -> bool:
-    if marker == 0xE0:
-        return segment[4:9] == b"JFIF\0"
-    if marker == 0xE2:
-        return segment[4:16] == b"ICC_PROFILE\0"
-    if marker == 0xEE:
-        return segment[4:9] == b"Adobe"
-    return not (0xE0 <= marker <= 0xEF or marker == 0xFE)
+def _jpeg_kept(marker: int, segment: bytes) -> bytes:
+    """What stays of a segment; of those of applications the fields that decoders go by, and no more."""
+    if marker == 0xE0 and segment[4:9] == b"JFIF\0" and len(segment) >= 18:
+        return b"\xff\xe0\0\x10" + segment[4:16] + b"\0\0"  # a preview may show what was cut off since
+    if marker == 0xEE and segment[4:9] == b"Adobe" and len(segment) >= 16:
+        return b"\xff\xee\0\x0e" + segment[4:16]
+    if marker == 0xE2 and segment[4:16] == b"ICC_PROFILE\0":
+        return segment
+    return segment if 0xC0 <= marker <= 0xCF or 0xDA <= marker <= 0xDD else b""
 
 
 # -------------------------------------------------------------------------------------------------- PNG
@@ -156,8 +157,8 @@ def _gif(data: bytes) -> Iterator[bytes]:
         if data[at] == 0x21:
             end = _blocks(data, at + 2)
             # Timing and transparency, and how often a moving picture is repeated; no comments, no XMP.
-            loops = data[at + 1] == 0xFF and data[at + 3 : at + 14] in (b"NETSCAPE2.0", b"ANIMEXTS1.0")
-            if loops or data[at + 1] == 0xF9:
+            loops = data[at + 3 : at + 14] in (b"NETSCAPE2.0", b"ANIMEXTS1.0") and end - at == 19
+            if (loops and data[at + 1] == 0xFF) or (data[at + 1] == 0xF9 and end - at == 8):
                 yield data[at:end]
         elif data[at] == 0x2C:
             end = _blocks(data, at + 10 + _colours(data[at + 9]) + 1)
@@ -207,7 +208,7 @@ def _webp(data: bytes) -> Iterator[bytes]:
         elif name == b"EXIF":
             orientation = _orientation(chunk[8:].removeprefix(b"Exif\0\0"))
         elif name in _WEBP_KEEPS:
-            chunks.append(chunk)
+            chunks.append(_frame(chunk) if name == b"ANMF" else chunk)
             drawn = drawn or name in (b"VP8 ", b"VP8L", b"ANMF")
     if not drawn:
         raise Broken
@@ -220,6 +221,22 @@ def _webp(data: bytes) -> Iterator[bytes]:
     body = b"".join(chunks)
     yield struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WEBP")
     yield body
+
+
+def _frame(chunk: bytes) -> bytes:
+    """A frame of a moving picture, without chunks that are no part of it (RFC 9649, 2.7.1.1)."""
+    end = 8 + int(struct.unpack_from("<I", chunk, 4)[0])
+    kept, at = [chunk[8:24]], 24
+    while at < end:
+        name, length = struct.unpack_from("<4sI", chunk, at)
+        stop = at + 8 + length + length % 2
+        if stop > end + end % 2:
+            raise Broken("truncated")
+        if name in (b"ALPH", b"VP8 ", b"VP8L"):
+            kept.append(chunk[at:stop])
+        at = stop
+    body = b"".join(kept)
+    return struct.pack("<4sI", b"ANMF", len(body)) + body
 
 
 # ------------------------------------------------------------------------------------------ orientation
