@@ -131,6 +131,30 @@ async def test_a_block_ends_typing_and_receipts_in_groups_too(two: World) -> Non
     assert {m["user_id"]: m["last_read_seq"] for m in detail["members"]}[bob] == 1
 
 
+async def test_a_block_ends_being_called_by_name(one: World) -> None:
+    ann, bob, eve = await one.users(3)
+    chat = await one.group(bob, ann, eve)
+    for sender in (bob, eve):
+        for number, mention in enumerate(({"mentions": [ann]}, {"mentions_all": True})):
+            content = {"type": "text", "text": "Ann!", **mention}
+            if sender == eve and "mentions_all" in mention:
+                continue
+            body = {"client_message_id": f"{sender}{number}", "content": content}
+            assert (await one.rest(sender, "POST", f"/api/chats/{chat}/messages", body))[0] == 202
+
+    async def callers(who: str) -> list[str]:
+        status, found = await one.rest(who, "GET", "/api/mentions")
+        assert status == 200
+        return sorted(each["sender_id"] for each in found["items"])
+
+    assert await callers(ann) == sorted([bob, bob, eve])
+    await one.rest(bob, "PUT", f"/api/blocks/{ann}")
+    assert await callers(ann) == [eve]
+    assert await callers(eve) == [bob], "others hear as before"
+    await one.rest(bob, "DELETE", f"/api/blocks/{ann}")
+    assert await callers(ann) == sorted([bob, bob, eve])
+
+
 async def test_a_group_is_no_way_around_a_block(one: World) -> None:
     ann, bob, eve = await one.users(3)
     await one.rest(ann, "PUT", f"/api/blocks/{bob}")

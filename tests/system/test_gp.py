@@ -165,3 +165,45 @@ async def test_without_the_operators_key_nobody_expires_anything(one: World) -> 
     (ann,) = await one.users(1)
     status, answer = await one.rest(ann, "POST", "/api/gp/expire")
     assert (status, answer["success"], answer["code"]) == (401, False, "unauthenticated")
+
+
+@pytest.mark.parametrize("blocker", ["inside", "outside"])
+async def test_who_has_a_block_with_somebody_inside_does_not_meet_them(one: World, blocker: str) -> None:
+    ann, bob, eve = await one.users(3)
+    gp_id = (await create(one, ann))["_id"]
+    assert (await post(one, bob, "join", {"gpId": gp_id}))[0] == 200
+    phone = await one.phone(eve)
+    pair = (ann, eve) if blocker == "inside" else (eve, ann)
+    assert (await one.rest(pair[0], "PUT", f"/api/blocks/{pair[1]}"))[0] == 204
+
+    where = "latitude={latitude}&longitude={longitude}".format(**DELHI)
+
+    async def seen(who: str) -> list[int]:
+        found = []
+        for path in (f"list?{where}", f"explore?{where}", f"explore?{where}&category=Vibe%20GP"):
+            status, page = await one.rest(who, "GET", f"/api/gp/{path}")
+            assert status == 200, page
+            found.append(len(page["gps"]))
+        found.append(page["pagination"]["total"])
+        found.append((await one.rest(who, "GET", f"/api/gp/{gp_id}"))[0])
+        return found
+
+    assert await seen(eve) == [0, 0, 0, 0, 404]
+    assert await seen(bob) == [1, 1, 1, 1, 200], "to others it is there"
+    status, answer = await post(one, eve, "join", {"gpId": gp_id})
+    assert (status, answer["code"]) == (404, "gp_not_found"), "as one that is not there: no block is told"
+    near = await phone.call("gp.watch", **DELHI)
+    assert near["gps"] == []
+    watcher = await one.phone(bob)
+    await watcher.call("gp.watch", **DELHI)
+    (cid,) = await one.users(1)
+    assert (await post(one, cid, "join", {"gpId": gp_id}))[0] == 200
+    await watcher.event("gp.nearby", change="changed")
+    await phone.fence()
+    assert [f["change"] for f in phone.seen("gp.nearby")] == ["full"]
+
+    assert (await one.rest(pair[0], "DELETE", f"/api/blocks/{pair[1]}"))[0] == 204
+    assert await seen(eve) == [1, 1, 1, 1, 200]
+    assert (await post(one, eve, "join", {"gpId": gp_id}))[0] == 200
+    assert (await one.rest(pair[0], "PUT", f"/api/blocks/{pair[1]}"))[0] == 204
+    assert (await one.rest(eve, "GET", f"/api/gp/{gp_id}"))[0] == 200, "who is in stays in"

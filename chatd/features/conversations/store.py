@@ -117,7 +117,9 @@ async def mark(q: Queries, user_id: UserId, root_id: MessageId) -> int | None:
 async def mentions(
     q: Queries, user_id: UserId, unread: bool, before: MessageId | None, limit: int
 ) -> list[MessageId]:
-    """Messages that mention this user, by name or with everybody, in chats that the user is in."""
+    """Messages that mention this user, by name or with everybody, in chats that the user is in; none of
+    somebody with whom a block stands.
+    """
     return await q.rows(
         MessageId,
         """
@@ -128,6 +130,8 @@ async def mentions(
          WHERE n.user_id = $1 AND n.sender_id <> $1
            AND ($3::uuid IS NULL OR n.message_id < $3)
            AND (NOT $2 OR n.seq > p.last_read_seq)
+           AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = $1 AND b.blocked_id = n.sender_id)
+           AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = n.sender_id AND b.blocked_id = $1)
          ORDER BY n.message_id DESC LIMIT $4)
         UNION
         (SELECT n.message_id
@@ -137,6 +141,8 @@ async def mentions(
          WHERE p.user_id = $1 AND n.sender_id <> $1
            AND ($3::uuid IS NULL OR n.message_id < $3)
            AND (NOT $2 OR n.seq > p.last_read_seq)
+           AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = $1 AND b.blocked_id = n.sender_id)
+           AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = n.sender_id AND b.blocked_id = $1)
          ORDER BY n.message_id DESC LIMIT $4)
         ORDER BY message_id DESC LIMIT $4
         """,

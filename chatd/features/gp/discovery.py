@@ -8,7 +8,7 @@ is ranked is then among the nearest.
 from collections.abc import Sequence
 from datetime import timedelta
 
-from chatd.core.context import Ctx, Tx
+from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.ids import UserId
 from chatd.features.gp import discovery_store, geo, places, store, views, vocabulary
 from chatd.features.gp.contract import ExploreGps, GpId, GpList, GpPage, GpPagination, GpView, ListGps
@@ -23,6 +23,8 @@ _PER_CELL = ((25.0, 40), (100.0, 200), (float("inf"), 1000))
 _CANDIDATES = 1000
 #: The widest that a watch looks.
 MAX_WATCH_KM = 50.0
+#: GPs that are hidden from one user, at most.
+MOST_HIDDEN = 1000
 #: GPs in the answer to a watch.
 WATCHED = 20
 
@@ -35,8 +37,9 @@ async def list_near(ctx: Ctx, query: ListGps) -> GpList:
     place = await places.require(ctx, query.latitude, query.longitude)
     found: list[Ranked] = []
     radius = RADIUS_STEPS[0]
+    hidden = await hidden_gps(ctx, ctx.db)
     for radius in RADIUS_STEPS:
-        found = await _best(ctx, place, radius)
+        found = await _best(ctx, place, radius, hidden)
         if len(found) >= SHOWN:
             break
     return GpList(gps=await _shown(ctx, found, place), radius=radius)
@@ -50,13 +53,16 @@ async def explore(ctx: Ctx, query: ExploreGps) -> GpPage:
     place = await places.require(ctx, query.latitude, query.longitude)
     found: list[Ranked] = []
     offset = (query.page - 1) * query.limit
+    hidden = await hidden_gps(ctx, ctx.db)
     steps = [step for step in RADIUS_STEPS if step < query.max_distance]
     for radius in (*steps, query.max_distance):
-        found = await _explored(ctx, place, radius, query, query.limit, offset)
+        found = await _explored(ctx, place, radius, query, query.limit, offset, hidden)
         if found and found[0].total >= ctx.settings.gp.explore_candidates:
             break
     # Past the last page no row says how many there are: the first one does.
-    first = found or (await _explored(ctx, place, query.max_distance, query, 1, 0) if offset else [])
+    first = found
+    if offset and not found:
+        first = await _explored(ctx, place, query.max_distance, query, 1, 0, hidden)
     total = first[0].total if first else 0
     return GpPage(
         gps=await _shown(ctx, found, place),
@@ -89,10 +95,18 @@ async def watch(ctx: Ctx, command: GpWatch) -> GpNearby:
         until,
     )
     filters = ExploreGps(category=command.category, sub_type=command.sub_type, topic=command.topic)
-    found = await _explored(ctx, place, command.max_km, filters, WATCHED, 0)
+    hidden = await hidden_gps(ctx, ctx.db)
+    found = await _explored(ctx, place, command.max_km, filters, WATCHED, 0, hidden)
     cards = {card.id: card for card in await store.cards(ctx.db, [each.id for each in found])}
     near = tuple(_nearby(ctx, cards[each.id], place.cell) for each in found if each.id in cards)
     return GpNearby(change="full", gps=near, until=until)
+
+
+async def hidden_gps(ctx: Ctx, q: Queries, gp_id: GpId | None = None) -> list[GpId]:
+    """GPs (or this one, if it is) that the actor is not to meet in: somebody is there with whom a block
+    stands. To the actor they are not there at all, so that nobody learns of a block by them.
+    """
+    return await discovery_store.hidden_gps(q, ctx.actor.user_id, gp_id, MOST_HIDDEN)
 
 
 async def unwatch(ctx: Ctx) -> None:
@@ -129,7 +143,13 @@ async def forget_lapsed(ctx: Ctx) -> None:
 
 
 async def _explored(
-    ctx: Ctx, place: Place, radius: float, query: ExploreGps, limit: int, offset: int
+    ctx: Ctx,
+    place: Place,
+    radius: float,
+    query: ExploreGps,
+    limit: int,
+    offset: int,
+    hidden: Sequence[GpId],
 ) -> list[Ranked]:
     search = Search(
         place,
@@ -142,6 +162,7 @@ async def _explored(
         topic=query.topic,
         min_left=timedelta(hours=query.min_time_remaining),
         fine=True,
+        hidden=hidden,
     )
     if query.category is query.sub_type is query.vibe_type is None:
         cells = geo.cells_within(place.cell, radius)
@@ -152,9 +173,15 @@ async def _explored(
     return await discovery_store.ranked_of_kinds(ctx.db, cells, kinds, search)
 
 
-async def _best(ctx: Ctx, place: Place, radius: float) -> list[Ranked]:
+async def _best(ctx: Ctx, place: Place, radius: float, hidden: Sequence[GpId]) -> list[Ranked]:
     search = Search(
-        place, ctx.clock.now(), ctx.settings.gp.max_members, radius, most=_CANDIDATES, limit=SHOWN
+        place,
+        ctx.clock.now(),
+        ctx.settings.gp.max_members,
+        radius,
+        most=_CANDIDATES,
+        limit=SHOWN,
+        hidden=hidden,
     )
     per_cell = next(count for km, count in _PER_CELL if radius <= km)
     return await discovery_store.ranked(ctx.db, geo.cells_within(place.cell, radius), per_cell, search)

@@ -62,7 +62,8 @@ async def ranked(q: Queries, cells: Cells, per_cell: int, search: Search) -> lis
                gp_priority($9 - f.member_count, f.expires_at - $8, f.km, $8 - f.last_activity_at,
                            f.message_count, $13) AS score,
                count(*) OVER ()::integer
-        FROM found f ORDER BY score DESC, f.expires_at DESC, f.id LIMIT $14 OFFSET $15
+        FROM found f WHERE f.id <> ALL ($16::uuid[])
+        ORDER BY score DESC, f.expires_at DESC, f.id LIMIT $14 OFFSET $15
         """,
         cells.sevens,
         cells.fives,
@@ -79,6 +80,7 @@ async def ranked(q: Queries, cells: Cells, per_cell: int, search: Search) -> lis
         search.fine,
         search.limit,
         search.offset,
+        search.hidden,
     )
 
 
@@ -122,7 +124,8 @@ async def ranked_of_kinds(q: Queries, cells: Cells, kinds: Sequence[Kind], searc
                gp_priority($11 - f.member_count, f.expires_at - $10, f.km, $10 - f.last_activity_at,
                            f.message_count, $15) AS score,
                count(*) OVER ()::integer
-        FROM found f ORDER BY score DESC, f.expires_at DESC, f.id LIMIT $16 OFFSET $17
+        FROM found f WHERE f.id <> ALL ($18::uuid[])
+        ORDER BY score DESC, f.expires_at DESC, f.id LIMIT $16 OFFSET $17
         """,
         [cell for cell, _, _ in fives],
         [category for _, category, _ in fives],
@@ -141,6 +144,28 @@ async def ranked_of_kinds(q: Queries, cells: Cells, kinds: Sequence[Kind], searc
         search.fine,
         search.limit,
         search.offset,
+        search.hidden,
+    )
+
+
+async def hidden_gps(q: Queries, user_id: UserId, gp_id: GpId | None, limit: int) -> list[GpId]:
+    """Living GPs (or this one) without the user, but with somebody with whom a block stands."""
+    return await q.rows(
+        GpId,
+        """
+        SELECT DISTINCT m.gp_id FROM (
+            SELECT b.blocked_id AS id FROM user_blocks b WHERE b.blocker_id = $1
+            UNION
+            SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = $1
+        ) o
+        JOIN gp_members m ON m.user_id = o.id AND ($2::uuid IS NULL OR m.gp_id = $2)
+        JOIN gps g ON g.id = m.gp_id AND g.status = 'active'
+        WHERE NOT EXISTS (SELECT 1 FROM gp_members i WHERE i.gp_id = m.gp_id AND i.user_id = $1)
+        LIMIT $3
+        """,
+        user_id,
+        gp_id,
+        limit,
     )
 
 
@@ -195,7 +220,9 @@ async def delete_lapsed(q: Queries, now: datetime, limit: int) -> int:
 async def watchers(
     q: Queries, gp_id: GpId, cells_5: Sequence[int], now: datetime, limit: int
 ) -> list[Watcher]:
-    """Who watches a place that this GP is near to, with filters that let it pass."""
+    """Who watches a place that this GP is near to, with filters that let it pass, and no block with anybody
+    in it.
+    """
     return await q.rows(
         Watcher,
         """
@@ -206,6 +233,11 @@ async def watchers(
           AND (w.category IS NULL OR w.category = g.category)
           AND (w.sub_type IS NULL OR w.sub_type = g.sub_type)
           AND (w.topic IS NULL OR g.topics @> ARRAY[w.topic])
+          AND NOT EXISTS (
+              SELECT 1 FROM gp_members m JOIN user_blocks b
+                ON (b.blocker_id = m.user_id AND b.blocked_id = w.user_id)
+                OR (b.blocker_id = w.user_id AND b.blocked_id = m.user_id)
+              WHERE m.gp_id = g.id)
         LIMIT $4
         """,
         gp_id,

@@ -1,5 +1,6 @@
 """What the statements of GPs give, where it is not what the wire shows. No logic."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ class Card(msgspec.Struct, frozen=True):
 class Search(NamedTuple):
     """What is looked for around a place: at most ``most`` GPs are ranked, and a page of them given.
 
-    ``fine`` ranks time left by quarter hours.
+    ``fine`` ranks time left by quarter hours; ``hidden`` are not for who looks.
     """
 
     place: Place
@@ -84,6 +85,7 @@ class Search(NamedTuple):
     topic: str | None = None
     min_left: timedelta = timedelta(0)
     fine: bool = False
+    hidden: Sequence[str] = ()
 
 
 class Ranked(msgspec.Struct, frozen=True):

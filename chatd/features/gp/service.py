@@ -84,6 +84,8 @@ async def join(ctx: Ctx, gp_id: GpId) -> GpAnswer:
     me, now = ctx.actor.user_id, ctx.clock.now()
     async with ctx.db.transaction() as tx:
         gp = await _lock(tx, gp_id)
+        if await discovery.hidden_gps(ctx, tx, gp_id):
+            raise GpNotFound
         rules.require_active(gp, now)
         if any(seat.user_id == me for seat in await store.seats(tx, gp_id)):
             raise AlreadyMember
@@ -138,6 +140,8 @@ async def leave_all(ctx: Ctx) -> int:
 
 async def details(ctx: Ctx, gp_id: GpId) -> GpAnswer:
     """One GP; one that is over is shown to those who were in it. Raises GpNotFound."""
+    if await discovery.hidden_gps(ctx, ctx.db, gp_id):
+        raise GpNotFound
     return await _show(ctx, gp_id)
 
 

@@ -13,9 +13,20 @@ _ALIKE = str.maketrans(
     "авекмнорстухіјѕԁɡɩʟոսԛԝαβεηικμνορτυχγωłøđħŧı",
     "abekmhopctyxijsdgilnuqwabenikuvoptuxywlodhti",
 )
+#: Small capitals, and letters in discs, boxes and flags, which no normalisation undoes.
+_SMALL = (
+    "\u1d00\u0299\u1d04\u1d05\u1d07\ua730\u0262\u029c\u026a\u1d0a\u1d0b\u029f"
+    "\u1d0d\u0274\u1d0f\u1d18\u0280\ua731\u1d1b\u1d1c\u1d20\u1d21\u028f\u1d22"
+)
+_DRESSED = str.maketrans(_SMALL, "abcdefghijklmnoprstuvwyz") | {
+    first + i: chr(ord("a") + i) for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(26)
+}
+_PLAIN_LETTERS = _ALIKE | _DRESSED
 #: Signs that stand for letters inside a word.
 _SIGNS = str.maketrans("01345789@$!|+€£", "oieastbgasiitel")
-_INVISIBLE = re.compile(
+#: A one is an i, or an l.
+_SIGNS_TOO = _SIGNS | str.maketrans("1!|", "lli")
+INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
 )
 _MARKS = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
@@ -31,8 +42,8 @@ def fold(text: str) -> str:
     """Lower case, Latin letters for what looks like them, no accents, nothing invisible."""
     if text.isascii():
         return text.lower()
-    plain = unicodedata.normalize("NFKD", _INVISIBLE.sub("", text)).casefold()
-    return _MARKS.sub("", plain).translate(_ALIKE)
+    plain = unicodedata.normalize("NFKD", INVISIBLE.sub("", text)).casefold()
+    return _MARKS.sub("", plain).translate(_PLAIN_LETTERS)
 
 
 def words(folded: str) -> set[str]:
@@ -59,7 +70,7 @@ def _read_signs(token: str) -> tuple[str, ...]:
     bare = token.strip(_IN_WORDS)
     if not any(c.isalpha() for c in bare):
         return ()
-    return bare, bare.translate(_SIGNS), token.translate(_SIGNS)
+    return bare, bare.translate(_SIGNS), token.translate(_SIGNS), bare.translate(_SIGNS_TOO)
 
 
 def _spaced(tokens: list[str]) -> Iterator[str]:

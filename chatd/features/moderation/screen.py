@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from chatd.core.context import Judgement, Limiter
 from chatd.core.ids import to_bytes
@@ -25,7 +25,7 @@ from chatd.features.moderation.contract import (
     RepeatConfig,
     WordsConfig,
 )
-from chatd.features.moderation.folding import fold, words
+from chatd.features.moderation.folding import INVISIBLE, fold, words
 
 #: From the mildest; where several filters speak, the most severe is heard. ``allow`` ends the asking.
 _STATUS = {"flag": "flagged", "hide": "hidden", "block": "refused", "silence": "silenced"}
@@ -37,7 +37,10 @@ _LINK = re.compile(
 #: How many words a filter remembers to have found nothing in.
 MAX_KNOWN = 50_000
 #: What it may remember: a word of several letters (it's, too), a number of several digits, an emoji, a dash.
-_PLAIN = re.compile(r"""["'(]*(?:[^\W\d_]{2,}(?:['’][^\W\d_]+)?|\d{2,})[.,;:?!)"']*|[^\w\s@$!|+€£]+""")  # noqa: RUF001
+_PLAIN = re.compile(
+    r"""["'(]*(?:[^\W\d_]{2,}(?:['\u2019][^\W\d_]+)?|\d{2,})[.,;:?!)"']*"""
+    r"""|[^\w\s@$!|+€£\U0001f150-\U0001f1ff]+"""  # but no letter in a disc, box or flag
+)
 #: Words of one letter, which no word is spelled with.
 _ALONE = frozenset("ai")
 
@@ -199,12 +202,19 @@ def _links(config: LinksConfig) -> Says:
 
 
 def _host(link: str) -> tuple[str, bool] | None:
+    """The host as a browser has it (WHATWG URL, "host parsing"), and whether a name stands before it."""
+    # A backslash ends the host as a slash does; what cannot be seen in it is not there.
+    link = INVISIBLE.sub("", link).replace("\\", "/")
     try:
         parts = urlsplit(link if "://" in link else f"http://{link}")
         host = parts.hostname
     except ValueError:
         return None  # no address of anything, whatever it looks like
-    return (host.rstrip(".").lower(), parts.username is not None) if host else None
+    if not host:
+        return None
+    # Letters of other widths are the plain ones, the full stops of Chinese are dots, and %65 is an e.
+    host = unicodedata.normalize("NFKC", unquote(host)).replace("\u3002", ".")
+    return host.rstrip(".").lower(), parts.username is not None
 
 
 def _within(host: str, domains: frozenset[str]) -> bool:

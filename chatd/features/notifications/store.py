@@ -134,7 +134,8 @@ async def take_digests(db: Queries, now: datetime, limit: int) -> list[DigestDue
             SELECT n.user_id, u.email,
                    coalesce(n.digest_at, $1::timestamptz - make_interval(days => 7)) AS since
             FROM notification_settings n JOIN users u ON u.id = n.user_id
-            WHERE n.email <> 'off' AND u.email_verified AND u.banned_at IS NULL
+            WHERE n.email <> 'off' AND u.email_verified
+              AND (u.banned_at IS NULL OR u.banned_until <= $1::timestamptz)
               AND (n.digest_at IS NULL OR n.digest_at <= $1::timestamptz - make_interval(
                   days => CASE n.email WHEN 'daily' THEN 1 ELSE 7 END))
             ORDER BY n.digest_at NULLS FIRST LIMIT $2 FOR UPDATE OF n SKIP LOCKED

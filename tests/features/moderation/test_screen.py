@@ -83,6 +83,9 @@ async def said(made: FilterScreen, *texts: str, user: str = USER, rates: Rates |
         "so d.a.m.n sure",
         "d-a-m-n",
         "d_4_m_n",
+        "\u1d05\u1d00\u1d0d\u0274",  # small capitals
+        "\U0001f173\U0001f170\U0001f17c\U0001f17d",  # in boxes
+        "\U0001f1e9 \U0001f1e6 \U0001f1f2 \U0001f1f3",  # flags
         "𝐝𝐚𝐦𝐧",  # noqa: RUF001  mathematical bold
     ],
 )
@@ -130,6 +133,11 @@ async def test_words_of_other_alphabets_can_be_listed_too() -> None:
     ]
 
 
+async def test_a_one_is_an_i_or_an_l() -> None:
+    made = screen(filter_(WordsConfig(words=["hell", "shit"])))
+    assert await said(made, "he11", "sh1t", "he!l", "11", "1 hill") == [*["flagged"] * 3, *["visible"] * 2]
+
+
 async def test_parts_are_found_inside_words() -> None:
     made = screen(filter_(WordsConfig(parts=["damn"]), "hide"))
     assert await said(made, "goddamned", "dam nation") == ["hidden", "visible"]
@@ -164,6 +172,12 @@ def test_folding_ends_soon_on_what_is_made_to_be_slow() -> None:
         ("http://[", "visible"),
         ("no link at all.", "visible"),
         ("https://good.bad.example/", "visible"),
+        ("https://bad\u3002example/", "flagged"),  # a full stop of Chinese
+        ("https://b\uff41d.example/", "flagged"),  # an a of full width
+        ("https://ba\u200bd.example/", "flagged"),  # something invisible
+        ("https://b%61d.example/", "flagged"),
+        ("https://bad.example\\.example.org/", "flagged"),  # ends where a browser ends it
+        ("https://BAD.example./", "flagged"),
     ],
 )
 async def test_links_are_judged_by_their_hosts(text: str, status: str) -> None:

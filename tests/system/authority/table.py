@@ -194,13 +194,13 @@ DELETE /blocks/{user_id}                                                 | 401  
                                                                          | nobody   stranger member   muted    moder.   owner    blocked  removed  banned   staff    admin
 POST /gp/create                                                          | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
 GET /gp/list                                                             | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
-POST /gp/join                                                            | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
+POST /gp/join                                                            | 401      ok       ok       ok       ok       ok       no-gp    ok       banned   ok       ok
 GET /gp/explore                                                          | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
-POST /gp/permanent-convert                                               | 401      no-gp    ok       ok       ok       ok       ok       no-gp    banned   no-gp    no-gp
+POST /gp/permanent-convert                                               | 401      not-in   ok       ok       ok       ok       ok       not-in   banned   not-in   not-in
 GET /gp/check-limits                                                     | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
 GET /gp/my-gps                                                           | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
-POST /gp/leave                                                           | 401      no-gp    ok       ok       ok       ok       ok       no-gp    banned   no-gp    no-gp
-POST /gp/update-activity                                                 | 401      no-gp    ok       ok       ok       ok       ok       no-gp    banned   no-gp    no-gp
+POST /gp/leave                                                           | 401      not-in   ok       ok       ok       ok       ok       not-in   banned   not-in   not-in
+POST /gp/update-activity                                                 | 401      not-in   ok       ok       ok       ok       ok       not-in   banned   not-in   not-in
 POST /gp/expire                                                          | 401      401      401      401      401      401      401      401      401      401      401
 GET /gp/{gp_id}                                                          | 401      ok       ok       ok       ok       ok       ok       ok       banned   ok       ok
 
