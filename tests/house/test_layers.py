@@ -1,7 +1,9 @@
 """The import rules that import-linter's contracts (pyproject.toml) cannot say; it checks the others."""
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,17 @@ def imports(source: str, module: str) -> Iterator[str]:
             yield from (".".join([*base, alias.name]) for alias in node.names)
 
 
+@cache
+def above_the_store(room: str) -> frozenset[str]:
+    """The modules of a room that use its stores; a store itself uses none."""
+    found = set()
+    for path in (ROOT / "chatd" / "features" / room).glob("*.py"):
+        module = f"{ROOMS}.{room}.{path.stem}"
+        if any(re.match(rf"{ROOMS}\.{room}\.\w*store\b", it) for it in imports(path.read_text(), module)):
+            found.add(path.stem)
+    return frozenset(found)
+
+
 def complaint(module: str, imported: str) -> str | None:
     """Why ``module`` may not import ``imported``, if it may not."""
     if not imported.startswith(f"{ROOMS}."):
@@ -28,10 +41,13 @@ def complaint(module: str, imported: str) -> str | None:
     room, _, inside = imported.removeprefix(f"{ROOMS}.").partition(".")
     part = inside.partition(".")[0]
     if module.startswith(f"{ROOMS}.{room}.") or module == f"{ROOMS}.{room}":
+        mine = module.rpartition(".")[2]
+        if (mine == "contract" or mine.endswith("store")) and part in above_the_store(room):
+            return f"{module} imports {imported}, which stands above the stores of its room"
         return None
     if module.startswith(f"{ROOMS}.") and part not in {"service", "contract"}:
         return f"{module} imports {imported}: a room uses a lower room's service and contract, nothing else"
-    if part == "store":
+    if part.endswith("store"):
         return f"{module} imports {imported}: a store is its room's own; ask the room's service"
     return None
 
@@ -53,6 +69,10 @@ def test_a_room_is_entered_through_its_service_and_contract() -> None:
         ("chatd.features.chats.api", "import chatd.features.accounts.api"),
         ("chatd.features.chats.service", "from ..accounts import store"),
         ("chatd.boot", "from chatd.features.accounts import store"),
+        ("chatd.boot", "from chatd.features.accounts import bans_store"),
+        ("chatd.features.chats.guard_store", "from chatd.features.chats import service"),
+        ("chatd.features.chats.store", "from chatd.features.chats import views"),
+        ("chatd.features.chats.contract", "from chatd.features.chats import service"),
     ],
 )
 def test_this_test_sees_a_store_from_outside(module: str, source: str) -> None:
@@ -65,6 +85,7 @@ def test_this_test_sees_a_store_from_outside(module: str, source: str) -> None:
         ("chatd.features.chats.service", "from chatd.features.accounts import contract, service"),
         ("chatd.features.chats.service", "from chatd.features.accounts.contract import User"),
         ("chatd.features.chats.service", "from . import store"),
+        ("chatd.features.chats.store", "from chatd.features.chats.rows import Card"),
         ("chatd.catalog", "from chatd.features.accounts import api, jobs"),
     ],
 )

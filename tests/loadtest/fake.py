@@ -98,7 +98,7 @@ class FakeChatd:
     async def socket(self, request: web.Request) -> web.WebSocketResponse:
         ws = web.WebSocketResponse()
         await ws.prepare(request)
-        init = await ws.receive_json(timeout=10)
+        init = await ws.receive_json(timeout=60)
         self.inits.append(init)
         if self.close_next_with is not None:
             code, self.close_next_with = self.close_next_with, None

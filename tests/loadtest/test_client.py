@@ -7,6 +7,7 @@ from loadtest.audit import Tally
 from loadtest.client import Client, Closed
 from loadtest.rest import Account, Api, NoAnswer, Refused, Unreachable
 from tests.loadtest.fake import FakeChatd, Frame, running, subject
+from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
@@ -182,7 +183,7 @@ async def test_an_open_socket_is_given_the_new_token(fake: FakeChatd, api: Api, 
     await api.login("ann@example.com", "a long password")
     ann.expires_at -= 900
     client = await Client(ann, [fake.url]).start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         assert subject(await fake.renewed.get()) == ann.user_id
     await client.close()
 

@@ -152,7 +152,7 @@ async def unban_from_server(tx: Tx, ctx: Ctx, user_id: UserId) -> None:
 async def mute_on_server(
     tx: Tx, ctx: Ctx, user_id: UserId, until: datetime | None, reason: str | None
 ) -> None:
-    """May read but not write anywhere; every node knows within ``moderation.refresh_s``.
+    """May read but not write anywhere; every node knows within 2 s (the job moderation.filters).
 
     Raises Forbidden, UserNotFound.
     """
