@@ -27,9 +27,17 @@ examples:
   CHATD_POSTGRES_URL=postgresql://… CHATD_REDIS_URL=redis://… chatd serve
   chatd seed --users 100 --chats 20 --members 5 --out users.json
   chatd token usr_01h455vb4pex5vsknk084sn02q --ttl 3600
+  chatd admin show usr_01h455vb4pex5vsknk084sn02q
   chatd admin roles usr_01h455vb4pex5vsknk084sn02q moderator
   chatd admin ban usr_01h455vb4pex5vsknk084sn02q --for 86400 --reason spam
+  chatd admin unban usr_01h455vb4pex5vsknk084sn02q
+  chatd admin sessions usr_01h455vb4pex5vsknk084sn02q
+  chatd admin logout usr_01h455vb4pex5vsknk084sn02q
+  chatd admin heads --chat cht_01h455vb4pex5vsknk084sn02q
+  chatd admin drain
   chatd schema check
+  CHATD_POSTGRES_URL=postgresql://… chatd schema apply
+  chatd contract --write docs
 
 Settings come from config.toml (--config, CHATD_CONFIG, or the one in this directory), then from the
 environment: [limits] sends_per_10s is CHATD_LIMITS_SENDS_PER_10S. config.toml explains each of them.
@@ -96,19 +104,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int], what: str) -> Any:
-    command = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], what: str, *, whole: str = ""
+) -> Any:
+    """A command whose help ends with those of EXAMPLES that are its own; ``whole`` is its whole name."""
+    own = [line for line in EXAMPLES.splitlines() if f"chatd {whole or name}" in line]
+    command = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog="\n".join(["examples:", *own]) if own else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.add_argument("--config", type=Path, metavar="PATH", help="settings (default: ./config.toml)")
     command.set_defaults(command=run)
     return command
 
 
 def _admin_parser(commands: Any) -> None:
-    admin = commands.add_parser("admin", help="bans, roles, sessions, chats' heads, draining")
+    admin = commands.add_parser(
+        "admin",
+        help="bans, roles, sessions, chats' heads, draining",
+        description="What admins may do, on the database of the settings; every change is audited.",
+        epilog="\n".join(["examples:", *(line for line in EXAMPLES.splitlines() if "chatd admin" in line)]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     actions = admin.add_subparsers(title="actions", required=True, metavar="ACTION")
 
     def action(name: str, what: str, *, user: bool = True) -> Any:
-        parser = _command(actions, name, _admin, what)
+        parser = _command(actions, name, _admin, what, whole=f"admin {name}")
         parser.set_defaults(action=name)
         if user:
             parser.add_argument("user_id", type=_user_id, metavar="USER_ID", help="usr_…")

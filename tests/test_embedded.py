@@ -28,7 +28,6 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from chatd.embedded import Embedded, postgres
-from tests.waiting import PATIENCE_S
 postgres.CACHES = tuple(Path(it) for it in sys.argv[2:])
 servers = Embedded(Path(sys.argv[1]))
 servers.start()
@@ -64,7 +63,7 @@ def redis_of(servers: Embedded) -> redis.Redis:
 
 
 def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while not what():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.01)
@@ -165,7 +164,7 @@ async def test_a_paused_server_keeps_its_connections_and_answers_when_resumed(se
     done, _ = await asyncio.wait([answer], timeout=0.2)
     assert not done
     servers.postgres.resume()
-    assert await asyncio.wait_for(answer, 10) == 1
+    assert await asyncio.wait_for(answer, PATIENCE_S) == 1
     await connection.close()
 
 

@@ -40,6 +40,9 @@ __all__ = ["Embedded", "EmbeddedError", "Service"]
 # sun_path holds 108 bytes, the last of them NUL (unix(7)).
 SOCKET_PATH_BYTES = 107
 
+# How long a directory is waited for whose owner is alive (it may be about to leave), or dead.
+OWNER_S, DEAD_OWNER_S = 2.0, 30.0
+
 WATCH = """
 read -r _
 for file in postgres/postmaster.pid redis/redis.pid; do
@@ -205,16 +208,17 @@ def _lock(directory: Path) -> int:
     """Take the directory for this process; returns the file descriptor that holds it."""
     path = directory / "lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    # Not at once: the watcher of an owner that was killed may still be about its work.
-    patience = time.monotonic() + 2
+    begun = time.monotonic()
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() < patience:
+            owner = os.pread(fd, 32, 0).decode().strip() or "unknown"
+            # The watcher of an owner that was killed may still be about its work.
+            dead = owner.isdigit() and not Path(f"/proc/{owner}").exists()
+            if time.monotonic() - begun < (DEAD_OWNER_S if dead else OWNER_S):
                 time.sleep(0.02)
                 continue
-            owner = os.pread(fd, 32, 0).decode().strip() or "unknown"
             os.close(fd)
             raise EmbeddedError(
                 f"{directory} is in use by another chatd (process {owner}): stop that one, or give this one "

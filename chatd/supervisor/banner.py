@@ -10,6 +10,16 @@ from urllib.parse import urlsplit
 from chatd import __version__
 from chatd.core.settings import Settings
 
+_FIRST_WORDS = """\
+  J='Content-Type: application/json' ADA='"email":"ada@example.com","password":"a long password"'
+  curl {url}/users -H "$J" -d "{{$ADA,\\"display_name\\":\\"Ada\\"}}"
+  TOKEN=$(curl -s {url}/auth/login -H "$J" -d "{{$ADA}}" | grep -o 'eyJ[^"]*')
+  CHAT=$(curl -s {url}/chats -H "$J" -H "Authorization: Bearer $TOKEN" \\
+    -d '{{"type":"group","member_ids":[]}}' | grep -o 'cht_[^"]*')
+  curl {url}/chats/$CHAT/messages -H "$J" -H "Authorization: Bearer $TOKEN" \\
+    -d '{{"client_message_id":"1","content":{{"type":"text","text":"Hello!"}}}}'
+"""
+
 
 def http_url(settings: Settings, port: int) -> str:
     """Where clients on this machine reach this chatd."""
@@ -41,14 +51,9 @@ chatd {__version__} is ready on {url}
   Redis        {_server(private.get("Redis"), settings.redis.url)}
   Process      {os.getpid()} and {workers} {name}, {settings.environment}
 
-A first account and its token:
+A first account, its token, a chat and a message (README.md goes on from there, with a socket):
 
-  curl {url}/users -H 'Content-Type: application/json' \\
-    -d '{{"email":"ada@example.com","password":"a long password","display_name":"Ada"}}'
-  curl {url}/auth/login -H 'Content-Type: application/json' \\
-    -d '{{"email":"ada@example.com","password":"a long password"}}'
-
-README.md goes on from there to the first message.
+{_FIRST_WORDS.format(url=url)}
 Stop: Ctrl-C (twice to hurry). Replace the workers one by one: kill -HUP {os.getpid()}
 
 """

@@ -1,8 +1,10 @@
 """`python -m chatd …` as a child process, and what can be seen of it from outside."""
 
 import http.client
+import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,8 +16,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from tests.waiting import PATIENCE_S
+
 ROOT = Path(__file__).parents[2]
-PATIENCE_S = 60.0
+PORTS = itertools.count(20_000 + os.getpid() % 10_000)
 
 
 def until(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
@@ -24,6 +28,14 @@ def until(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
     while not what():
         assert time.monotonic() < deadline, "it never came true"
         time.sleep(0.02)
+
+
+def a_port() -> int:
+    """A free one that stays so: the kernel gives to others, unasked, ports from 32768 on (ip(7))."""
+    for port in PORTS:
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("there is always another")
 
 
 def alive(pid: int) -> bool:
@@ -95,7 +107,7 @@ class Serving:
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, bytes]:
         """(status, body) of one request on a connection of its own."""
         address = urlsplit(self.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_S)
         try:
             content = None if body is None else orjson.dumps(body)
             connection.request(method, path, content, {"Content-Type": "application/json", **headers})

@@ -38,11 +38,23 @@ def test_help_shows_every_command_and_examples(said: Said) -> None:
     assert "_worker" not in out
 
 
-@pytest.mark.parametrize("command", ["serve", "seed", "token", "schema", "contract"])
-def test_every_command_explains_itself(said: Said, command: str) -> None:
-    code, out, _ = said(command, "--help")
+ADMIN = ("show", "ban", "unban", "roles", "sessions", "logout", "heads", "drain")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["serve", "seed", "token", "schema", "contract", *(f"admin {action}" for action in ADMIN)],
+)
+def test_every_command_explains_itself_with_an_example(said: Said, command: str) -> None:
+    code, out, _ = said(*command.split(), "--help")
     assert code == 0
     assert "--config PATH" in out
+    assert f"chatd {command}" in out.partition("examples:")[2]
+
+
+def test_admin_shows_examples_of_all_that_it_does(said: Said) -> None:
+    _, out, _ = said("admin", "--help")
+    assert all(f"chatd admin {action}" in out for action in ADMIN)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +16,8 @@ from chatd.db import migrations
 from chatd.embedded import Embedded
 from chatd.supervisor import schema
 from chatd.supervisor.fleet import backoff
-from tests.ops.serving import PATIENCE_S, ROOT, Serving, alive, environment, until
+from tests.ops.serving import ROOT, Serving, alive, environment, until
+from tests.waiting import PATIENCE_S
 
 Start = Callable[..., Serving]
 
@@ -45,9 +45,9 @@ async def test_the_start_waits_for_a_postgresql_that_is_on_its_way(
         url = servers.postgres.url
         servers.postgres.stop()
         waiting = asyncio.create_task(schema.bring_up_to_date(url))
-        await asyncio.wait_for(told.wait(), 20)
+        await asyncio.wait_for(told.wait(), PATIENCE_S)
         await asyncio.to_thread(servers.postgres.start)
-        await asyncio.wait_for(waiting, 20)
+        await asyncio.wait_for(waiting, PATIENCE_S)
         assert await migrations.current(url) == migrations.latest()
 
 
@@ -58,17 +58,15 @@ async def test_the_start_does_not_wait_for_ever(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_second_signal_does_not_wait_for_a_worker_that_hangs(start: Start) -> None:
-    serving = start()
+    serving = start(CHATD_SERVER_DRAIN_S="3600")
     serving.saw("ready on")
     workers = serving.workers()
     os.kill(min(workers), signal.SIGSTOP)
     serving.signal(signal.SIGTERM)
     serving.saw("stopping")
-    begun = time.monotonic()
     serving.signal(signal.SIGTERM)
     serving.saw("hurrying")
     assert serving.wait() == 0
-    assert time.monotonic() - begun < 10
     assert not [pid for pid in workers if alive(pid)]
 
 
@@ -98,7 +96,7 @@ def test_it_stops_when_its_terminal_is_closed(tmp_path: Path) -> None:
         while b"ready on" not in seen:
             seen += os.read(master, 4096)
         os.close(master)
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
         until(lambda: list((tmp_path / ".chatd" / "metrics").iterdir()) == [])
     finally:
         if process.poll() is None:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from chatd.supervisor.port import PortError, reserve
+from tests.ops.serving import a_port
 from tests.waiting import PATIENCE_S
 
 
@@ -51,8 +52,7 @@ def test_a_port_that_another_program_listens_on_is_refused(shared: bool) -> None
 
 
 def test_of_two_that_start_at_once_one_gets_the_port() -> None:
-    with reserve("127.0.0.1", 0) as port:
-        pass
+    port = a_port()
     with (
         reserve("127.0.0.1", port),  # nobody listens yet
         pytest.raises(PortError, match="in use"),
@@ -62,7 +62,8 @@ def test_of_two_that_start_at_once_one_gets_the_port() -> None:
 
 
 def test_a_port_is_free_again_at_once_though_its_connections_linger() -> None:
-    with reserve("127.0.0.1", 0) as port, listening(port, shared=True):
+    port = a_port()
+    with reserve("127.0.0.1", port), listening(port, shared=True):
         client = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S)
     # The server's side closed first, so its end is in TIME_WAIT once the client closes too.
     client.close()
