@@ -5,7 +5,8 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -17,7 +18,7 @@ from chatd.core.clock import Clock, SystemClock
 from chatd.core.collector import calm_the_collector
 from chatd.core.context import NOBODY, Actor, Ctx
 from chatd.core.declarations import Job
-from chatd.core.errors import AppError
+from chatd.core.errors import AppError, StoreUnavailable
 from chatd.core.ids import Ids, UuidIds
 from chatd.core.settings import Settings
 from chatd.db import feed as node_feed
@@ -50,6 +51,8 @@ async def _prune_feed(ctx: Ctx) -> None:
 
 #: How long after its sockets a worker may take to end.
 LEAVE_S = 10.0
+#: How long a worker that starts waits for PostgreSQL, of the minute that it has to get ready.
+START_PATIENCE_S = 30.0
 
 JOBS = (*catalog.JOBS, Job("node_feed.prune", 300.0, _prune_feed))
 
@@ -155,17 +158,19 @@ class Node:
     LAST_JOBS_S = 5.0
     SETTLE_BEATS = 4  # so long a new worker waits to hear from the others
 
-    async def open(self, host: str, port: int, *, settle_s: float = 0.0) -> None:
-        """Connect, start the tasks, listen. Raises StoreUnavailable, OSError.
+    async def open(self, host: str, port: int, *, settle_s: float = 0.0, patience_s: float = 0.0) -> None:
+        """Connect, start the tasks, listen. Raises OSError, and StoreUnavailable where PostgreSQL is away and
+        not back within ``patience_s``.
 
         Before it listens or works on jobs it waits, at most ``settle_s``, until every node that beats has
         said who is there: who came in before that would be shown people offline who are not, and people who
         are there would be sent push notifications.
         """
-        await self.db.open()
-        await moderation.prepare(self.ctx)
+        until = time.monotonic() + patience_s
+        await _again(self.db.open, until)
+        await _again(lambda: moderation.prepare(self.ctx), until)
         await self.objects.open()
-        await self.feed.start()
+        await _again(self.feed.start, until)
         await self.broker.open()
         app = build(
             Parts(
@@ -265,6 +270,18 @@ def _documents() -> dict[str, root.Document]:
     )
 
 
+async def _again(step: Callable[[], Awaitable[None]], until: float) -> None:
+    """Take a step, again while PostgreSQL is away: a worker that gave up would have to start from nothing."""
+    while True:
+        try:
+            return await step()
+        except StoreUnavailable as error:
+            if time.monotonic() >= until:
+                raise
+            log.warning("waiting for PostgreSQL: %s", error)
+        await asyncio.sleep(0.25)
+
+
 def leave_within(seconds: float) -> None:
     """End this process by force, unless it has ended by then.
 
@@ -294,7 +311,8 @@ async def run_worker(settings: Settings, *, worker: int, port: int, ready: Calla
     node = Node(settings)
     if worker == 0:  # one word to the supervisor is enough
         node.feed.listen(_pass_on_drain)
-    await node.open(settings.server.host, port, settle_s=Node.SETTLE_BEATS * settings.redis.heartbeat_s)
+    settle_s = Node.SETTLE_BEATS * settings.redis.heartbeat_s
+    await node.open(settings.server.host, port, settle_s=settle_s, patience_s=START_PATIENCE_S)
     calm_the_collector()
     ready()
     stopping = asyncio.create_task(stop.wait(), name="stop signal")

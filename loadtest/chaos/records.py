@@ -113,6 +113,8 @@ class Records:
     defects: list[Violation] = field(default_factory=list)
     #: (when, for how long) this process itself did not get to run.
     stalls: list[tuple[float, float]] = field(default_factory=list)
+    #: How long after its end a fault may still be felt.
+    heal_s: float = 30.0
     #: Until when sockets that are open still were listened to.
     ended_at: float | None = None
 

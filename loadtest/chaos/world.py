@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -69,6 +70,8 @@ class World:
     services: Embedded
     http: aiohttp.ClientSession
     nodes: list[Node] = field(default_factory=list)
+    #: What the slowest node took from nothing to ready, by which it can be told how fast this machine is.
+    start_s: float = 0.0
 
     @property
     def urls(self) -> list[str]:
@@ -127,7 +130,9 @@ async def world(settings: Mapping[str, str]) -> AsyncIterator[World]:
             home = directory / f"node{index}"
             await asyncio.to_thread(home.mkdir)
             own = {**settings, **TIGHT} if index % 2 else settings
+            began = time.monotonic()
             made.nodes.append(await _node(stack, home, services, own))
+            made.start_s = max(made.start_s, time.monotonic() - began)
         yield made
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from chatd.boot import Node
 from chatd.core.errors import StoreUnavailable
-from chatd.core.settings import Fanout, Redis
+from chatd.core.settings import Fanout, Postgres, Redis
+from chatd.db import migrations
 from chatd.embedded import Embedded
 from chatd.features.messages import log_store, store
 from chatd.features.messages.reading import PostgresLog
@@ -293,8 +294,6 @@ async def test_with_postgres_away_sends_are_told_not_now_and_service_comes_back(
     tmp_path_factory: pytest.TempPathFactory,
     settings,  # type: ignore[no-untyped-def]
 ) -> None:
-    from chatd.core.settings import Postgres
-    from chatd.db import migrations
     from tests.system.world import world
 
     with Embedded(tmp_path_factory.mktemp("pg"), redis=False) as embedded:
@@ -330,3 +329,22 @@ async def test_with_postgres_away_sends_are_told_not_now_and_service_comes_back(
                     pass
             await b.event("message.new", seq=3)
             assert b.seqs(chat) == [1, 2, 3]
+
+
+async def test_a_worker_that_starts_waits_for_a_postgres_that_is_on_its_way(
+    tmp_path_factory: pytest.TempPathFactory,
+    settings,  # type: ignore[no-untyped-def]
+) -> None:
+    with Embedded(tmp_path_factory.mktemp("pg"), redis=False) as embedded:
+        await migrations.apply(embedded.postgres.url)
+        await asyncio.to_thread(embedded.postgres.stop)
+        node = Node(msgspec.structs.replace(settings, postgres=Postgres(url=embedded.postgres.url)))
+        with pytest.raises(StoreUnavailable):
+            await node.open("127.0.0.1", 0)
+        opening = asyncio.create_task(node.open("127.0.0.1", 0, patience_s=PATIENCE_S))
+        await asyncio.to_thread(embedded.postgres.start)
+        await opening
+        try:
+            assert (await node.readiness()).missing == []
+        finally:
+            await node.close()
