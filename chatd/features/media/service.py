@@ -40,6 +40,7 @@ from chatd.features.media.contract import (
     Upload,
     Variant,
 )
+from chatd.features.relations import service as relations
 
 #: Uploads of one user that may be under way at once.
 AT_ONCE = 4
@@ -255,7 +256,7 @@ async def opened(ctx: Ctx, media_id: MediaId, signed: SignedFetch) -> Download:
     """
     links.require_get(ctx, media_id, signed)
     # What was deleted or hidden, or is in a chat that they have left, is gone, whatever the link's time says.
-    row = await store.find_open(ctx.db, media_id, signed.viewer, signed.moderator, ctx.clock.now())
+    row = await _find_open(ctx, media_id, signed.viewer, signed.moderator)
     if row is None or row.status != "ready":
         raise MediaNotFound
     key, content_type = _object(row, signed.variant)
@@ -272,10 +273,18 @@ async def _require_open(ctx: Ctx, media_id: MediaId, *, ready: bool = True) -> R
         key = who.user_id or f"address {rate_key(ctx.address)}"
         await ctx.limiter.require("media.get", key, limit=limit, period_s=60)
     moderator = bool(who.roles & _MODERATORS)
-    row = await store.find_open(ctx.db, media_id, who.user_id or None, moderator, ctx.clock.now())
+    row = await _find_open(ctx, media_id, who.user_id or None, moderator)
     if row is None or (ready and row.status != "ready"):
         raise MediaNotFound if who.user_id else Unauthenticated
     return row
+
+
+async def _find_open(ctx: Ctx, media_id: MediaId, viewer: UserId | None, moderator: bool) -> Row | None:
+    row = await store.find_open(ctx.db, media_id, viewer, moderator, ctx.clock.now())
+    if row is None or row.purpose != "avatar" or row.owner_id is None:
+        return row
+    # It is shown to whom the profile is.
+    return None if await relations.profiles_hidden(ctx.db, viewer, [row.owner_id]) else row
 
 
 async def _link(ctx: Ctx, row: Row, variant: Variant, viewer: Actor) -> tuple[str, datetime]:
@@ -285,8 +294,6 @@ async def _link(ctx: Ctx, row: Row, variant: Variant, viewer: Actor) -> tuple[st
         key, content_type=content_type, disposition=links.disposition(row.file_name), expires_s=ttl
     )
     if url is None:
-        if row.purpose == "avatar":  # one link for all, which their caches share
-            return links.get_url(ctx, row.id, variant, None, False)
         return links.get_url(ctx, row.id, variant, viewer.user_id or None, bool(viewer.roles & _MODERATORS))
     return url, ctx.clock.now() + timedelta(seconds=ttl)
 

@@ -95,8 +95,10 @@ async def require_reachable(q: Queries, user_id: UserId, others: Collection[User
         raise Blocked
 
 
-async def profiles_hidden(q: Queries, viewer_id: UserId, user_ids: Collection[UserId]) -> set[UserId]:
-    """Those of these users of whom the viewer is shown no more than the name. One statement."""
+async def profiles_hidden(q: Queries, viewer_id: UserId | None, user_ids: Collection[UserId]) -> set[UserId]:
+    """Those of these users of whom the viewer (None: who has not signed in) is shown no more than the name.
+    One statement.
+    """
     return set(await store.profiles_hidden(q, viewer_id, list(user_ids))) if user_ids else set()
 
 

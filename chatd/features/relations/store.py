@@ -185,13 +185,13 @@ async def unreachable(q: Queries, user_id: str, others: Sequence[str]) -> bool:
     )
 
 
-async def profiles_hidden(q: Queries, viewer_id: str, user_ids: Sequence[str]) -> list[UserId]:
-    """Those of these users whose profile is not for the viewer."""
+async def profiles_hidden(q: Queries, viewer_id: str | None, user_ids: Sequence[str]) -> list[UserId]:
+    """Those of these users whose profile is not for the viewer (None: who has not signed in)."""
     return await q.rows(
         UserId,
         """
         SELECT y.user_id FROM user_privacy y
-        WHERE y.user_id = ANY ($2::uuid[]) AND y.user_id <> $1 AND (
+        WHERE y.user_id = ANY ($2::uuid[]) AND y.user_id IS DISTINCT FROM $1 AND (
             y.profile = 'nobody'
             OR (y.profile = 'shared_chats' AND NOT EXISTS (
                 SELECT 1 FROM chat_participants a

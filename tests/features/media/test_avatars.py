@@ -99,6 +99,28 @@ async def test_worn_by_turns_at_once_one_stays_and_the_others_go(studio: Studio)
     assert held == [1]
 
 
+async def test_it_is_shown_to_whom_the_profile_is(studio: Studio) -> None:
+    ann, bob, eve = await studio.world.users(3)
+    await studio.world.group(ann, bob)
+    medium = await face(studio, ann)
+    assert await wear(studio, ann, medium) == 200
+    before = {}
+    for who in (bob, eve):
+        _, details = await studio.world.rest(who, "GET", f"/api/media/{medium}/details")
+        before[who] = details["url"]
+    for profile, statuses in (
+        ("everyone", [200, 200, 200, 200]),
+        ("shared_chats", [200, 200, 404, 401]),
+        ("nobody", [200, 404, 404, 401]),
+    ):
+        assert (await studio.world.rest(ann, "PATCH", "/api/privacy", {"profile": profile}))[0] == 200
+        found = [(await studio.get(who, medium))[0] for who in (ann, bob, eve, None)]
+        assert (profile, found) == (profile, statuses)
+        for who, status in ((bob, statuses[1]), (eve, statuses[2])):
+            async with studio.world.http.get(before[who]) as answer:
+                assert (profile, answer.status) == (profile, status)
+
+
 async def test_who_deletes_the_account_takes_it_along(studio: Studio) -> None:
     ann, bob = await studio.world.users(2)
     medium = await face(studio, ann)
