@@ -73,6 +73,7 @@ class Node:
             observe=lambda name, size: metrics.BATCH_SIZE.labels(name).observe(size),
             bounds={"append": (settings.messages.max_batch, settings.messages.max_queue)},
             flush=lambda: self.edge.hub.flush(),
+            max_wait_s=settings.admission.max_wait_ms / 1000,
         )
         self.limiter = RedisLimiter(settings.redis, self.clock)
         self.objects = objects.of(settings)
@@ -138,6 +139,7 @@ class Node:
         self.backend.use(self.ctx)
         self.groups.ctx = self.ctx
         self.edge.attach(self.broker, self.presence, self.feed)
+        self.edge.admission.pressure = lambda chat_id: self.groups.pressure("append", chat_id)
         self.listener = Listener(self.edge, lambda socket_of: self.rest(socket_of))
         self.runner = Runner(self.db, self.ctx, JOBS)
 

@@ -72,6 +72,7 @@ _COUNTED: Final = {
     "deliveries": "Durable events written to a socket, counted per socket.",
     "ephemeral_drops": "Typing and presence frames withheld from slow consumers (told the newest later).",
     "slow_closes": "Sockets closed with 4508.",
+    "strangers": "Connections that ended before they asked for anything: scanners, half-open ones.",
     "holds": "Times a socket was not read for a while because a send of it was refused (overload).",
     "gaps": "Jumps in a chat's seq seen by a node: something was lost on the way.",
     "heals": "Events read from PostgreSQL because Redis did not bring them.",
@@ -141,6 +142,7 @@ class Stats:
     deliveries: int
     ephemeral_drops: int
     slow_closes: int
+    strangers: int
     holds: int
     gaps: int
     heals: int

@@ -109,6 +109,7 @@ class Admission(Section, frozen=True):
     """What a node that has enough to do says to more of it."""
 
     max_lag_ms: Count = 2000
+    max_wait_ms: Count = 2000
     opening_at_once: AtLeastOne = 64
 
 

@@ -9,6 +9,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from time import monotonic
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -35,7 +36,9 @@ class _Lane:
         self.batch, self.ctx, self.observe = batch, groups.ctx, groups.observe
         self.flush = groups.flush
         self.max_batch, self.max_queue = bounds
-        self.queue: deque[tuple[Any, Pending[Any]]] = deque()
+        self.max_wait_s = groups.max_wait_s
+        #: (entry, who waits for it, since when)
+        self.queue: deque[tuple[Any, Pending[Any], float]] = deque()
         self.task: asyncio.Task[None] | None = None
 
     def submit(self, entry: Any) -> Pending[Any]:
@@ -44,10 +47,18 @@ class _Lane:
             wait = random.randint(500, 1500)  # noqa: S311  not a secret
             raise Unavailable("Too much is waiting to be stored", retry_after_ms=wait)
         pending: Pending[Any] = Pending()
-        self.queue.append((entry, pending))
+        self.queue.append((entry, pending, monotonic()))
         if self.task is None:
             self.task = asyncio.create_task(self._drain(), name=f"batch {self.batch.name}")
         return pending
+
+    @property
+    def pressure(self) -> float:
+        """How near to its bound the queue is, by length or by how long its first entry has waited."""
+        length = len(self.queue) / self.max_queue
+        if self.queue and self.max_wait_s:
+            return max(length, (monotonic() - self.queue[0][2]) / self.max_wait_s)
+        return length
 
     async def _drain(self) -> None:
         try:
@@ -58,20 +69,20 @@ class _Lane:
         finally:
             self.task = None
             if self.queue:  # only when cancelled: what waits must not wait for ever
-                for _, pending in self.queue:
+                for _, pending, _ in self.queue:
                     pending.fail(Unavailable("The server is going away"))
                 self.queue.clear()
 
-    async def _round(self, round_: list[tuple[Any, Pending[Any]]]) -> None:
+    async def _round(self, round_: list[tuple[Any, Pending[Any], float]]) -> None:
         self.observe(self.batch.name, len(round_))
-        entries = [entry for entry, _ in round_]
+        entries = [entry for entry, _, _ in round_]
         try:
             outcomes: Sequence[Any] = await self._outcomes(entries)
         except BaseException:
-            for _, pending in round_:
+            for _, pending, _ in round_:
                 pending.fail(Unavailable("The server is going away"))
             raise
-        for (_, pending), outcome in zip(round_, outcomes, strict=True):
+        for (_, pending, _), outcome in zip(round_, outcomes, strict=True):
             try:
                 if isinstance(outcome, Exception):
                     pending.fail(outcome)
@@ -102,12 +113,17 @@ class _Lane:
             return [Internal()] * len(entries)
 
 
+def _of(lanes: list[_Lane], key: str) -> _Lane:
+    return lanes[crc32(key.encode()) % len(lanes)]
+
+
 class GroupCommit:
     """The queues of every Batch on this node.
 
     Entries of a batch go to one of ``lanes`` by their key, so that one key's keep their order while
     different keys may be in flight on several connections. ``flush`` is called after each round that had
-    effects (``Batch.settled``), so that they leave with the answers.
+    effects (``Batch.settled``), so that they leave with the answers. ``max_wait_s`` is how long an entry
+    should wait at most (0: however long): it is not enforced here, but ``pressure`` tells of it.
     """
 
     def __init__(
@@ -117,8 +133,10 @@ class GroupCommit:
         observe: Observe = _ignore,
         bounds: Mapping[str, Bounds] | None = None,
         flush: Callable[[], None] = lambda: None,
+        max_wait_s: float = 0.0,
     ) -> None:
         self.lanes_each = lanes
+        self.max_wait_s = max_wait_s
         self.observe = observe
         self.flush = flush
         self._bounds = bounds or {}  # by the batch's name, where settings say other than its declaration
@@ -135,7 +153,12 @@ class GroupCommit:
             self._lanes[batch.name] = lanes
         if len(lanes) == 1 or batch.key is None:
             return lanes[0].submit(entry)
-        return lanes[crc32(batch.key(entry).encode()) % len(lanes)].submit(entry)
+        return _of(lanes, batch.key(entry)).submit(entry)
+
+    def pressure(self, name: str, key: str) -> float:
+        """How near to their bound the entries of this key are: 0 nothing queues, 1 and more it is full."""
+        lanes = self._lanes.get(name)
+        return _of(lanes, key).pressure if lanes else 0.0
 
     @property
     def waiting(self) -> int:

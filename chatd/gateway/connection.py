@@ -11,7 +11,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from chatd.core.context import Ctx
-from chatd.gateway import protocols
+from chatd.gateway import closing, protocols
 from chatd.gateway.session import Phase, Rates
 from chatd.wire.frames import CloseCode, ErrorFrame
 
@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         "heard",
         "held",
         "id",
+        "in_line",
         "inflight",
         "joining",
         "kept",
@@ -52,7 +53,9 @@ class Connection(asyncio.Protocol):
         "resuming",
         "rooms",
         "scope",
+        "skip",
         "slow",
+        "still_until",
         "tasks",
         "timer",
         "token",
@@ -61,6 +64,8 @@ class Connection(asyncio.Protocol):
         "user_id",
         "ws",
     )
+
+    IN_LINE_BYTES = 65_536
 
     def __init__(
         self, edge: "Edge", scope: str | None, token: str | None, address: str, answered: bytes | None = None
@@ -84,6 +89,7 @@ class Connection(asyncio.Protocol):
         self.line: asyncio.Task[None] | None = None  # the last command that is worked on in order
         self.inflight = 0
         self.kept = 0  # bytes that rooms keep for it until it is live in them
+        self.in_line = False  # before it is open, what it says waits its turn (edge.doors)
         self.backlog: list[bytes] | None = None
         self.fragments: list[bytes] | None = None
         self.beat = -1  # its place among the heartbeats
@@ -93,7 +99,9 @@ class Connection(asyncio.Protocol):
         self.deflates = False
         self.paused_reading = False
         self.unread = b""
+        self.skip = 0  # bytes of a frame that is not read any more
         self.held = False
+        self.still_until = 0.0  # it was refused a send, and told to come back then
         self.resuming = False  # _read_on is on its way
         self.drained: asyncio.Future[None] | None = None
         self.expires_at = 0.0
@@ -129,8 +137,37 @@ class Connection(asyncio.Protocol):
                 self.answered, self.phase = b"", Phase.INIT
             else:
                 self._parse(head + end)
-        if data:
-            self._parse(data) if self.deflates else self._frames(self.unread + data)
+        if data and self.phase is Phase.INIT:
+            self._stand_in_line(data)
+        elif data:
+            self._take(data)
+
+    def _take(self, data: bytes) -> None:
+        if self.deflates:
+            self._parse(data)
+        elif self.phase is Phase.CLOSING:
+            self._wait_for_close(self.unread + data)
+        else:
+            self._frames(self.unread + data)
+
+    def _stand_in_line(self, data: bytes) -> None:
+        """What a stranger says is heard in its turn."""
+        self.unread += data
+        if not self.in_line:
+            self.in_line = True
+            self.edge.doors.enter(self.address, self._served)
+        elif len(self.unread) > self.IN_LINE_BYTES:
+            self.pause_reading()
+
+    def _served(self) -> None:
+        self.in_line = False
+        if self.transport.is_closing():
+            return
+        if self.paused_reading and not self.edge.draining:
+            self.paused_reading = False
+            self.transport.resume_reading()
+        data, self.unread = self.unread, b""
+        self._take(data)
 
     def _frames(self, data: bytes) -> None:
         """Cut whole frames off ``data``; the rest stays ``unread``.
@@ -161,8 +198,16 @@ class Connection(asyncio.Protocol):
             else:
                 self._parse(data[at:at_next])
             at = at_next
+            if self.phase is Phase.CLOSING:
+                self._wait_for_close(data[at:])
+                return
         if at < n:
             self.unread = data[at:] if at else data
+
+    def _wait_for_close(self, data: bytes) -> None:
+        self.skip, self.unread, answer = closing.answer_in(data, self.skip)
+        if answer:
+            self._parse(answer)
 
     def _parse(self, data: bytes) -> None:
         """Let the library parse it all, and do what it says."""
@@ -245,6 +290,7 @@ class Connection(asyncio.Protocol):
             return
         if self.ws.state is not State.OPEN:
             return
+        wait_s = self.edge.CLOSE_WAIT_S if self.phase is Phase.OPEN else self.edge.STRANGER_WAIT_S
         self.phase = Phase.CLOSING
         self.edge.stats.closes[code] += 1
         self.edge.leave_all(self)
@@ -256,7 +302,7 @@ class Connection(asyncio.Protocol):
         self._send_pending()
         if self.timer is not None:
             self.timer.cancel()
-        self.timer = asyncio.get_running_loop().call_later(self.edge.CLOSE_WAIT_S, self.abort)
+        self.timer = asyncio.get_running_loop().call_later(wait_s, self.abort)
 
     def abort(self) -> None:
         """End it without waiting for anything."""
@@ -288,10 +334,14 @@ class Connection(asyncio.Protocol):
             self.timer = None
 
     def _late(self) -> None:
+        """Not now: hundreds that came together are late together."""
         self.timer = None
+        self.edge.doors.enter(self.address, self._too_late)
+
+    def _too_late(self) -> None:
         if self.phase is Phase.OPENING:  # it did say it, and we had no time
             self.close(CloseCode.GOING_AWAY, "not now; come back")
-        else:
+        elif self.phase < Phase.OPENING:
             self.close(CloseCode.TIMEOUT, "no connection.init in time")
 
     # --------------------------------------------------------------- reading
@@ -360,12 +410,13 @@ class Connection(asyncio.Protocol):
         if not self.resuming or self.transport.is_closing():
             return
         self.resuming = self.paused_reading = False
-        self._frames(self.unread)
+        data, self.unread = self.unread, b""
+        self._take(data)
         if not self.paused_reading and not self.transport.is_closing():
             self.transport.resume_reading()
 
     def hold(self, seconds: float) -> None:
-        """Take no more bytes for so long: this socket was told to come back then."""
+        """Take no more bytes for so long: this socket was told to keep still, and sends on."""
         if not self.held and self.phase is Phase.OPEN:
             self.held = True
             self.edge.stats.holds += 1
@@ -375,7 +426,7 @@ class Connection(asyncio.Protocol):
     def _release(self) -> None:
         if self.held:
             self.held = False
-            self.resume_reading()
+            self.edge.dispatch.read_on(self)
 
     def work_on_backlog(self) -> None:
         """What was said while the socket was opening."""

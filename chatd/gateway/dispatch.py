@@ -24,6 +24,7 @@ from chatd.core.errors import (
 )
 from chatd.core.metrics import ACK_LATENCY, Sampled
 from chatd.core.pending import Pending
+from chatd.gateway.admission import too_much
 from chatd.gateway.session import Phase, now
 from chatd.wire import codec
 from chatd.wire.frames import (
@@ -115,17 +116,27 @@ class Dispatch:
     def _submit(self, connection: "Connection", declaration: Declaration, command: Command) -> None:
         """A command that a batch answers: no task is made for it."""
         started = now()
+        if isinstance(command, ChatCommand) and not declaration.counted:
+            if connection.still_until > started:
+                connection.hold(self._edge.admission.HOLD_S)
+            if self._edge.admission.refuses(command.chat_id):
+                self._turn_away(connection, too_much(), command, started)
+                return
         try:
-            if not declaration.counted:
-                self._edge.admission.require()
             result: Any = declaration.handler(connection.ctx, command)
+        except Unavailable as error:
+            self._turn_away(connection, error, command, started)
+            return
         except AppError as error:
             self.fail(connection, error, command)
-            if isinstance(error, Unavailable):
-                connection.hold((error.retry_after_ms or 0) / 1000)
             return
         self._enter(connection)
         result.listen(lambda pending: self._settled(connection, declaration, command, pending, started))
+
+    def _turn_away(self, connection: "Connection", error: Unavailable, command: Command, when: float) -> None:
+        """Not now; and until then this socket has one command at a time (``_most``)."""
+        connection.still_until = when + (error.retry_after_ms or 0) / 1000
+        self.fail(connection, error, command)
 
     def not_a_command(self, connection: "Connection") -> None:
         """A binary message."""
@@ -188,16 +199,26 @@ class Dispatch:
 
     def _enter(self, connection: "Connection") -> None:
         connection.inflight += 1
-        if connection.inflight >= self._edge.settings.socket.max_inflight_commands:
+        if connection.inflight >= self._most(connection):
             connection.pause_reading()
 
     def _leave(self, connection: "Connection") -> None:
         connection.inflight -= 1
-        enough = self._edge.settings.socket.max_inflight_commands // 2
+        if connection.paused_reading:
+            self.read_on(connection)
+
+    def read_on(self, connection: "Connection") -> None:
+        """Take more commands where few enough are at work."""
         if not connection.paused_reading or connection.held or connection.phase is not Phase.OPEN:
             return
-        if connection.inflight <= enough:
+        if connection.inflight <= self._most(connection) // 2:
             connection.resume_reading()
+
+    def _most(self, connection: "Connection") -> int:
+        """Commands of this socket that may be at work at once."""
+        if connection.still_until and connection.still_until > now():
+            return 1
+        return self._edge.settings.socket.max_inflight_commands
 
     # ---------------------------------------------------------- own commands
 
@@ -283,7 +304,8 @@ class Dispatch:
             return
         error = refusal.error if isinstance(refusal.error, AppError) else BadFrame()
         self._answer(connection, error, refusal.re, refusal.client_message_id)
-        nothing = isinstance(error, BadFrame | UnknownType)
+        # Before it is open, a socket has but one thing to say.
+        nothing = isinstance(error, BadFrame | UnknownType) or connection.phase is Phase.INIT
         if nothing and not connection.rates.bad_frame(self._edge.settings.limits, now()):
             connection.close(CloseCode.BROKEN, "too many bad frames")
 

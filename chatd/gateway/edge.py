@@ -34,7 +34,9 @@ class Edge:
     """The gateway of one node."""
 
     CLOSE_WAIT_S = 5.0  # how long a client may take to answer a close frame
-    UPGRADES_PER_TURN = 16
+    STRANGER_WAIT_S = 1.0  # the same, of one who never was in
+    #: For those who are not in yet: so much at once, then so many turns of the loop for those who are.
+    PORTION_S, REST_TURNS = 0.001, 4
 
     def __init__(
         self,
@@ -73,7 +75,7 @@ class Edge:
         self.opening = Opening(self)
         self.heart = Heart(self)
         self.admission = Admission(settings.admission)
-        self.doors = Turnstile(self.UPGRADES_PER_TURN)
+        self.doors = Turnstile(self.PORTION_S, self.REST_TURNS)
         self.feed: FeedReader
         self.broker: NodeBroker
         self.presence: NodePresence

@@ -1,6 +1,7 @@
 """One port: sockets go to the gateway, everything else to aiohttp, by the first request of a connection."""
 
 import asyncio
+import logging
 import re
 import socket
 import ssl
@@ -13,10 +14,13 @@ from chatd.gateway import upgrade
 from chatd.gateway.connection import Connection
 from chatd.gateway.edge import Edge
 
+log = logging.getLogger("chatd.gateway.server")
+
 _UPGRADE = re.compile(rb"\r\nupgrade:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
 _CHAT = re.compile(r"(?:/api)?/chats/([^/]+)")
 _CHAT_ID = re.compile(str(id_meta("cht").pattern))
 _MAX_HEAD = 16_384
+_MAX_WAITING = 65_536
 _UNSENT_BYTES = 131_072
 
 
@@ -27,10 +31,10 @@ Http = Callable[[Callable[[asyncio.Transport, bytes], asyncio.Protocol | None]],
 class FirstRequest(asyncio.Protocol):
     """A connection until its first request is whole; then it belongs to one of the two edges."""
 
-    __slots__ = ("_data", "_edge", "_http", "_queued", "_timer", "_transport")
+    __slots__ = ("_address", "_data", "_edge", "_http", "_queued", "_timer", "_transport")
 
-    def __init__(self, edge: Edge, http: Http) -> None:
-        self._edge, self._http = edge, http
+    def __init__(self, edge: Edge, http: Http, address: str) -> None:
+        self._edge, self._http, self._address = edge, http, address
         self._data = b""
         self._queued = False
         self._transport: Any = None
@@ -46,23 +50,25 @@ class FirstRequest(asyncio.Protocol):
         """Wait for the end of the request's head."""
         self._data = self._data + data if self._data else data
         if self._queued:
+            if len(self._data) > _MAX_WAITING:
+                self._transport.pause_reading()
             return
         if b"\r\n\r\n" in self._data:
             self._queued = True
-            if not self._edge.doors.enter(self._hand_over):
-                self._transport.pause_reading()  # what it says on while it waits is left to TCP
+            self._edge.doors.enter(self._address, self._hand_over)
         elif len(self._data) > _MAX_HEAD:
             self._to(self._http(self._claim))  # which knows how to refuse it
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It never asked for anything."""
+        self._edge.stats.strangers += 1
         if self._timer is not None:
             self._timer.cancel()
 
     def _hand_over(self) -> None:
         if self._transport.is_closing():
             return
-        self._transport.resume_reading()  # nothing where it was not paused
+        self._transport.resume_reading()
         self._to(self._claim(self._transport, self._data) or self._http(self._claim))
 
     def _claim(self, transport: asyncio.Transport, data: bytes) -> Connection | None:
@@ -98,7 +104,7 @@ class FirstRequest(asyncio.Protocol):
             return None
         edge = self._edge
         answer = upgrade.answer(head, headers, edge.node_id, extensions=edge.extensions is not None)
-        return Connection(edge, scope, _token(target, headers), self._address(headers), answer)
+        return Connection(edge, scope, _token(target, headers), self._client(headers), answer)
 
     def _welcome(self, headers: dict[str, str]) -> bool:
         """Phones send no Origin; a browser's page must be ours or allowed (cross-site hijacking)."""
@@ -108,11 +114,9 @@ class FirstRequest(asyncio.Protocol):
             return True
         return urlsplit(origin).netloc == headers.get("host", "")
 
-    def _address(self, headers: dict[str, str]) -> str:
-        peer = self._transport.get_extra_info("peername")
-        host = peer[0] if isinstance(peer, tuple) else ""
+    def _client(self, headers: dict[str, str]) -> str:
         forwarded = headers.get("x-forwarded-for")
-        return self._edge.proxies.client(host, [forwarded] if forwarded else [])
+        return self._edge.proxies.client(self._address, [forwarded] if forwarded else [])
 
 
 def _token(target: str, headers: dict[str, str]) -> str | None:
@@ -125,41 +129,94 @@ def _token(target: str, headers: dict[str, str]) -> str | None:
 
 
 class Listener:
-    """The public port of one worker."""
+    """The public port of one worker.
+
+    It accepts by itself, a few connections a turn of the event loop: the loop's own server takes all that the
+    kernel has, and a thousand that come together are a tenth of a second for those who are in.
+    """
+
+    PER_TURN = 4
+    PAUSE_S = 0.5  # without a file descriptor left there is no use in trying at once
 
     def __init__(self, edge: Edge, http: Http) -> None:
         self._edge, self._http = edge, http
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._coming: set[asyncio.Task[None]] = set()
+        self._pause: asyncio.TimerHandle | None = None
         self.port = 0
 
     async def open(self, host: str, port: int) -> None:
         """Listen, sharing the port with the other workers. Raises OSError."""
         settings = self._edge.settings
-        tls: ssl.SSLContext | None = None
         if settings.server.tls_cert:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            tls.load_cert_chain(settings.server.tls_cert, settings.server.tls_key or None)
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(settings.server.tls_cert, settings.server.tls_key or None)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.socket(family, socket.SOCK_STREAM)
         try:
+            listening.setblocking(False)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            # The kernel takes up to net.ipv4.tcp_wmem (4 MB) for a reader that does not read, where our own
-            # marks do not see it. Accepted sockets inherit this bound on what is not sent yet.
+            # Accepted sockets inherit these. The kernel takes up to net.ipv4.tcp_wmem (4 MB) for a reader
+            # that does not read, where our own marks do not see it: a bound on what is not sent yet.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listening.bind((host, port))
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: FirstRequest(self._edge, self._http),
-                sock=listening,
-                backlog=settings.socket.backlog,
-                ssl=tls,
-            )
+            listening.listen(settings.socket.backlog)
         except BaseException:
             listening.close()
             raise
+        self._listening = listening
         self.port = listening.getsockname()[1]
+        self._listen()
 
     def close(self) -> None:
         """Take no new connections."""
-        if self._server is not None:
-            self._server.close()
+        if self._listening is not None:
+            if self._pause is not None:
+                self._pause.cancel()
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
+        for task in self._coming:
+            task.cancel()
+
+    def _listen(self) -> None:
+        if self._listening is not None:
+            asyncio.get_running_loop().add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        """Some of what the kernel has for us; what is left is there in the next turn of the loop."""
+        if self._listening is None:
+            return
+        loop = asyncio.get_running_loop()
+        for _ in range(self.PER_TURN):
+            try:
+                accepted, address = self._listening.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return
+            except OSError as error:  # no file descriptors, no memory
+                log.error("connections are not accepted for a while: %s", error)
+                loop.remove_reader(self._listening)
+                self._pause = loop.call_later(self.PAUSE_S, self._listen)
+                return
+            accepted.setblocking(False)
+            task = loop.create_task(self._come_in(accepted, address[0]), name="come in")
+            self._coming.add(task)
+            task.add_done_callback(self._coming.discard)
+
+    async def _come_in(self, accepted: socket.socket, address: str) -> None:
+        """Hand an accepted connection to its protocol; with TLS after its handshake."""
+        timeout = self._edge.settings.socket.init_timeout_s if self._tls else None
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: FirstRequest(self._edge, self._http, address),
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=timeout,
+            )
+        except (OSError, TimeoutError) as error:  # gone meanwhile, or no TLS: worth a count, not a log line
+            log.debug("a connection did not come in: %s", type(error).__name__, extra={"address": address})
+            self._edge.stats.strangers += 1
+            accepted.close()

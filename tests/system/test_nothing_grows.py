@@ -65,22 +65,20 @@ async def test_whom_a_socket_may_not_see_is_not_kept_once_it_has_gone() -> None:
 
 
 async def test_who_waits_at_the_door_is_not_read(one: World) -> None:
-    node = one.nodes[0]
-    node.edge.doors._left = 0  # as in a storm: it is let in a turn later
-    node.edge.doors._turning = True
-    _, writer = await asyncio.open_connection("127.0.0.1", node.listener.port)
+    doors = one.nodes[0].edge.doors
+    doors._rested = 10**9  # as in a storm: it is let in many turns later
+    _, writer = await asyncio.open_connection("127.0.0.1", one.nodes[0].listener.port)
     writer.write(b"GET /ws HTTP/1.1\r\nHost: x\r\n\r\n")
     async with asyncio.timeout(10):
-        while not node.edge.doors._queue:
+        while not doors._lines:
             await asyncio.sleep(0)
-    waits: Any = node.edge.doors._queue[0]
+    ((waits,),) = doors._lines.values()
     writer.write(b"x" * 2**23)
-    node.edge.doors._left = 16
-    for _ in range(20):  # turns of the loop in which it could be read
-        node.edge.doors._queue.clear()
-        await one.rest(None, "GET", "/healthz")
-    assert len(waits.__self__._data) < 2**20
-    waits()
+    for _ in range(500):  # turns of the loop in which it could be read
+        await asyncio.sleep(0)
+    waiting: Any = waits
+    assert len(waiting.__self__._data) < 2**20
+    doors._rested = 0
     writer.transport.abort()
 
 

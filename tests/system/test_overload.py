@@ -12,7 +12,10 @@ import msgspec
 import pytest
 from websockets.frames import Frame, Opcode
 
+from chatd.core.declarations import Batch
 from chatd.core.settings import Admission, Messages, Settings
+from chatd.db.group_commit import GroupCommit
+from chatd.gateway.admission import Admission as AdmissionGate
 from tests.system.world import Frame as Event
 from tests.system.world import World, world
 from tests.waiting import PATIENCE_S
@@ -82,19 +85,87 @@ def _acked(frames: list[Event]) -> set[str]:
     return {f["client_message_id"] for f in frames if f["type"] == "ack"}
 
 
-async def test_a_socket_whose_send_was_refused_is_not_read_until_it_may_retry(narrow: World) -> None:
-    (ann,) = await narrow.users(1)
-    chat = await narrow.group(ann)
-    phone = await narrow.phone(ann)
-    async with held(narrow, chat):
-        for i in range(3):  # one or two find a place, the next is refused, and what follows is not read
-            await phone.socket.send(_send(chat, f"m{i}"))
-        await phone.socket.send(json.dumps({"type": "ping", "id": "after"}))
-        refusal = await phone.event("error", code="unavailable")
-    pong = await phone.event("pong", re="after")
-    assert phone.frames.index(refusal) < phone.frames.index(pong)
-    await phone.event("ack", client_message_id="m0")
-    assert narrow.nodes[0].stats.holds == len(phone.seen("error")) >= 1
+async def test_a_socket_that_sends_on_though_it_was_refused_is_not_read_for_a_moment(one: World) -> None:
+    (ann,) = await one.users(1)
+    chat = await one.group(ann)
+    phone = await one.phone(ann)
+    node = one.nodes[0]
+    node.edge.admission.pressure = lambda _: 1.0
+    await phone.socket.send(_send(chat, "m0"))
+    await phone.event("error", code="unavailable", client_message_id="m0")
+    assert (await phone.call("ping"))["type"] == "pong"  # who keeps still is read as ever
+    assert node.stats.holds == 0
+    await phone.socket.send(_send(chat, "m1"))
+    await phone.socket.send(json.dumps({"type": "ping", "id": "behind"}))
+    await phone.event("error", code="unavailable", client_message_id="m1")
+    assert node.stats.holds == 1
+    (connection,) = node.edge.connections
+    assert connection.held
+    assert connection.paused_reading
+    await phone.event("pong", re="behind")  # read once the moment is over
+    node.edge.admission.pressure = lambda _: 0.0
+    assert (await phone.say(chat, "m2", "m2"))["seq"] == 1
+
+
+async def test_a_socket_that_was_refused_has_one_send_at_work_at_a_time(one: World) -> None:
+    (ann,) = await one.users(1)
+    chat = await one.group(ann)
+    phone = await one.phone(ann)
+    node = one.nodes[0]
+    node.edge.admission.HOLD_S = 0.0  # type: ignore[misc]  # what is looked at here is the other rule
+    paused: list[bool] = []
+    (connection,) = node.edge.connections
+    submit = node.groups.submit
+
+    def counted(batch: Any, entry: Any) -> Any:
+        if batch.name == "append":
+            assert connection.inflight == 0
+            asyncio.get_running_loop().call_soon(lambda: paused.append(connection.paused_reading))
+        return submit(batch, entry)
+
+    node.groups.submit = counted  # type: ignore[method-assign]
+    node.edge.admission.pressure = lambda _: 1.0
+    await phone.socket.send(_send(chat, "m0"))
+    await phone.event("error", code="unavailable", client_message_id="m0")
+    connection.still_until += 3600.0
+    node.edge.admission.pressure = lambda _: 0.0
+    for i in range(1, 6):
+        await phone.socket.send(_send(chat, f"m{i}"))
+    for i in range(1, 6):
+        await phone.event("ack", client_message_id=f"m{i}")
+    assert paused == [True] * 5
+
+
+def test_refusing_begins_at_half_and_is_certain_at_the_bound() -> None:
+    admission = AdmissionGate(Admission())
+
+    def share(pressure: float) -> float:
+        admission.pressure = lambda _: pressure
+        return sum(admission.refuses("cht_x") for _ in range(2000)) / 2000
+
+    assert share(0.0) == share(0.5) == 0.0
+    assert 0.0 < share(0.7) < share(0.9) < 1.0
+    assert share(1.0) == share(3.0) == 1.0
+
+
+async def test_entries_that_wait_too_long_are_pressure_however_few() -> None:
+    done = asyncio.Event()
+
+    async def stuck(ctx: Any, entries: list[str]) -> list[str]:
+        await done.wait()
+        return entries
+
+    groups = GroupCommit(max_wait_s=1e-6)
+    batch: Batch[str, str] = Batch("stuck", stuck, key=lambda entry: entry)
+    assert groups.pressure("stuck", "a") == 0.0
+    first = groups.submit(batch, "a")
+    await asyncio.sleep(0)  # it is at work now, and nothing waits
+    assert groups.pressure("stuck", "a") == 0.0
+    second = groups.submit(batch, "a")
+    assert groups.pressure("stuck", "a") >= 1.0
+    done.set()
+    assert [await first, await second] == ["a", "a"]
+    assert groups.pressure("stuck", "a") == 0.0
 
 
 async def test_a_late_loop_refuses_sends_and_nothing_else(one: World) -> None:
