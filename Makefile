@@ -12,6 +12,7 @@ USERS ?= 200
 RATE ?= 20
 DURATION ?= 60s
 MINUTES ?= 10
+BENCHES ?= core
 
 .PHONY: help run test check load bench chaos lock clean
 
@@ -34,8 +35,8 @@ load: .venv/.develops ## load a running chatd (URL, USERS, RATE a second, DURATI
 	$(PY) -m locust -f loadtest/locustfile.py --headless --only-summary \
 	    --host $(URL) -u $(USERS) -r $(RATE) -t $(DURATION) $(ARGS)
 
-bench: .venv/.develops ## measure chatd on this machine
-	$(PY) -m loadtest.bench all $(ARGS)
+bench: .venv/.develops ## measure chatd on this machine, 12 minutes (BENCHES="gp search" for others)
+	$(PY) -m loadtest.bench $(BENCHES) $(ARGS)
 
 chaos: .venv/.develops ## break things under load and check that nothing is lost (MINUTES), seed 1 and a random one
 	$(PY) -m loadtest.chaos --minutes $(MINUTES) --seed 1 $(ARGS)

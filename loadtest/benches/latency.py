@@ -31,12 +31,7 @@ async def run(options: Options) -> dict[str, Any]:
             "deliver_ms": _three(alone["same"]),
             "cross_ms": _three(across["cross"]),
             "cross_ack_ms": _three(across["acks"]),
-            "drift": {
-                "ack_p50_first_third": alone["acks"].get("first_third", {}).get("p50"),
-                "ack_p50_last_third": alone["acks"].get("last_third", {}).get("p50"),
-                "ack_p99_first_third": alone["acks"].get("first_third", {}).get("p99"),
-                "ack_p99_last_third": alone["acks"].get("last_third", {}).get("p99"),
-            },
+            "drift": _drift(alone["acks"]),
             "sent_s": alone["sent"]
             / alone["s"],  # what was really sent: as much as the rate, or it says nothing
             "refused": alone["refused"] + across["refused"],  # told "unavailable" by a full queue
@@ -71,6 +66,17 @@ async def _paced(crowd: Senders, rate: float, seconds: float) -> dict[str, Any]:
     if done["held"]:
         raise Broken(f"{done['held']} sends were held back: it was no open loop")
     return done
+
+
+def _drift(acks: dict[str, Any]) -> dict[str, Any]:
+    """The last third of the time beside the first."""
+    first, last = acks.get("first_third", {}), acks.get("last_third", {})
+    found = {f"ack_{p}_{when}": of.get(p) for p in ("p50", "p99") for when, of in _thirds(first, last)}
+    return {**found, "ack_p50_ratio": last["p50"] / first["p50"] if first and last else None}
+
+
+def _thirds(first: dict[str, Any], last: dict[str, Any]) -> tuple[tuple[str, dict[str, Any]], ...]:
+    return ("first_third", first), ("last_third", last)
 
 
 def _three(found: dict[str, Any]) -> dict[str, Any]:

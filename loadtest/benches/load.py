@@ -162,9 +162,15 @@ class Crowd:
         await _until_zero(lambda: sum(link.got < expect for link in links), patience_s)
         return {"others": sum(link.got != expect for link in links)}
 
-    async def pace(self, *, group: str, **details: Any) -> dict[str, Any]:
+    async def in_all(self, *, group: str, expect: int, patience_s: float = 30.0) -> dict[str, Any]:
+        """Wait until the clients of a group have counted ``expect`` frames together; how far they are off."""
+        links = self.groups[group]
+        await _until_zero(lambda: max(0, expect - sum(link.got for link in links)), patience_s)
+        return {"others": abs(expect - sum(link.got for link in links))}
+
+    async def pace(self, *, group: str, obedient: bool = False, **details: Any) -> dict[str, Any]:
         """Open loop: see ``pace.Pacer``."""
-        return await Pacer(self.groups[group]).run(**details)
+        return await Pacer(self.groups[group], obedient=obedient).run(**details)
 
     async def storm(self, *, group: str, port: int, at_once: int) -> dict[str, Any]:
         """Cut every resumer of a group at once, and bring them all back with ``since``."""

@@ -46,6 +46,19 @@ async def window(load: Load, server_cpu: Callable[[], float], groups: list[str],
     )
 
 
+def quantile(histogram: str, before: Mapping[str, float], after: Mapping[str, float], share: float) -> float:
+    """The upper end of the bucket in which a histogram of /metrics has this quantile, between two looks."""
+    begin = f'{histogram}_bucket{{le="'
+    buckets = sorted(
+        (float(name[len(begin) :].partition('"')[0]), after[name] - before.get(name, 0.0))
+        for name in after
+        if name.startswith(begin)
+    )
+    if not buckets:
+        return 0.0
+    return next(bound for bound, count in buckets if count >= share * buckets[-1][1])
+
+
 def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The median of each figure over the rounds."""
     return {name: median(r[name] for r in rounds) for name in rounds[0]}

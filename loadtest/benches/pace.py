@@ -12,6 +12,7 @@ from typing import Any
 from loadtest.benches.lean import _ACK, _ERROR, _TYPE_AT, Sender
 
 _CMID = b'"client_message_id":"'
+_RETRY = b'"retry_after_ms":'
 _NEW = ord("m")
 
 
@@ -24,11 +25,17 @@ class Stamped(Sender):
         self.same: array[int] = array("Q")
         self.cross: array[int] = array("Q")
         self.now = 0
+        self.still_until = 0  # it was refused, and told to come back then
 
     def say(self, due_ns: int) -> None:
         """Send the message that was due then."""
         self.sent += 1
         self.transport.write(self.message(f"{due_ns}-{self.node[-26:]}-{self.name}"))
+
+    def _send(self, count: int) -> None:
+        """In a closed loop a message is due when the one before it is answered."""
+        for _ in range(count):
+            self.say(time.perf_counter_ns())
 
     def heard(self, n: int) -> None:
         self.now = time.perf_counter_ns()
@@ -38,6 +45,11 @@ class Stamped(Sender):
         kind = data[begin + _TYPE_AT]
         if kind == _ERROR:
             self.refused += 1
+            self._due += 1
+            at = data.find(_RETRY, begin, end)
+            if at >= 0:
+                wait_ms = int(bytes(data[at + len(_RETRY) : end]).partition(b"}")[0].partition(b",")[0])
+                self.still_until = max(self.still_until, self.now + wait_ms * 1_000_000)
             return
         if kind not in (_ACK, _NEW):
             return
@@ -46,6 +58,7 @@ class Stamped(Sender):
         took = self.now - int(due)
         if kind == _ACK:
             self.acked += 1
+            self._due += 1
             self.acks.extend((int(due), took))
         else:
             self.got += 1
@@ -54,14 +67,19 @@ class Stamped(Sender):
 
 
 class Pacer:
-    """Sends ``rate`` messages a second over a group of Stamped senders, in turn."""
+    """Sends ``rate`` messages a second over a group of Stamped senders, in turn.
+
+    ``obedient`` senders say nothing before they may retry, and what was due meanwhile is withheld; others
+    send on.
+    """
 
     STEP_S = 0.002
     HELD = 65_536  # bytes that TCP has not taken: a client that is pushed back sends no more
 
-    def __init__(self, senders: Sequence[Stamped]) -> None:
+    def __init__(self, senders: Sequence[Stamped], *, obedient: bool = False) -> None:
         self._senders = senders
-        self._held = 0
+        self._obedient = obedient
+        self._held = self._withheld = 0
 
     async def run(self, *, rate: float, seconds: float, patience_s: float = 10.0) -> dict[str, Any]:
         """Percentiles in ms of ack, delivery on the sender's node, and delivery on another; over the whole,
@@ -84,6 +102,7 @@ class Pacer:
             "unanswered": sum(s.flying for s in self._senders),
             "acked_meanwhile": acked_meanwhile,
             "held": self._held,
+            "withheld": self._withheld,
             "s": took_s,
             "late_ms": percentiles(late),
             **{name: self._times(name, began, seconds) for name in ("acks", "same", "cross")},
@@ -97,7 +116,9 @@ class Pacer:
             now = time.perf_counter_ns()
             while number < last and (due := began + int(number * gap)) <= now:
                 sender = self._senders[number % len(self._senders)]
-                if sender.transport.get_write_buffer_size() > self.HELD:
+                if self._obedient and sender.still_until > now:
+                    self._withheld += 1
+                elif sender.transport.get_write_buffer_size() > self.HELD:
                     self._held += 1
                 else:
                     sender.say(due)

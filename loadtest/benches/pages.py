@@ -24,10 +24,16 @@ delivery: on one worker, and (`cross`) from one worker to another through Redis.
 a minute with heartbeats.""",
     "storm": """Those sockets are cut at once and all come back with `since`, while 50 messages a second flow.
 `live` is what sockets that stayed saw meanwhile.""",
-    "growth": """The same at more and more sockets, and readings over more and more stored messages. `spread`
-is the largest figure of a series over its smallest.""",
-    "overload": """Three times the sends that can be stored; one reader that never reads among 500; a thousand
-broken connections beside a thousand good ones.""",
+    "growth": """The same at more and more sockets and at fewer again, and readings over three sizes of
+storage, in turns. `spread` is the largest figure of a series over its smallest. The fan-out is judged
+by its ratio to the bare protocol with as many sockets, in the same run (`fanout_ratio`; its spread is
+the smallest size's over the worst of all): a loop over thousands of sockets leaves the processor's
+caches, whatever it does with them. The raw figures stand beside it.""",
+    "overload": """Three times the sends that can be stored, open loop: from clients that keep still as
+long as `unavailable` tells them to (`obedient`), and from such that send on at once (`stubborn`).
+`goodput_ratio` is what was acked meanwhile over the peak before and after. Then one reader that never
+reads among 500, and a thousand malformed, half-open, endlessly slow and oversized connections that come
+at once beside a thousand good ones, whose deliveries are timed (open loop) without and with them.""",
     "gp": "Lists of GPs over more and more of them.",
     "search": "Search over more and more messages.",
 }
@@ -58,9 +64,16 @@ Profiles are by CPU time of the worker (cProfile over `thread_time`, and py-spy)
 - **idle.** uvloop's transport and the protocol objects; then the user's entries in presence and rooms.
 - **storm.** The worker's CPU. The library's handshake was a third of a connect and PyJWT a tenth, so ordinary
   upgrades and our own tokens are checked without them: half of the CPU time of a connect was saved. Connects
-  are let in 16 a turn of the loop and opened 64 at a time, so that messages go between.
-- **overload.** A refused send costs nearly as much to read as a stored one, so refusing alone would let
-  goodput fall to a half; a refused socket is not read until it may retry, and TCP holds back the rest.
+  are accepted four a turn of the loop and opened 64 at a time, so that messages go between.
+- **growth.** A write to a socket that is not in the processor's caches. The bare protocol loses more by
+  it than chatd does, which writes the frames of a round at once.
+- **overload.** A refused send costs a third to a half of a stored one, so refusing alone would let
+  goodput fall to a tenth. Refusing begins at half of the queue, at random; a refused socket has one send
+  at a time at work, and one that sends on is not read for 100 ms, so that TCP holds back the rest. What
+  is accepted waits for what queues before it: at most `messages.max_queue` sends in each of two queues,
+  or `admission.max_wait_ms`. From when a message was due, a stubborn client waits for its own queue as
+  well, which has no end. Of a thousand connections that come at once most of the work is their handshakes
+  and their nonsense; it is done in portions of a millisecond with turns of the loop between them.
 """
 
 
@@ -85,14 +98,24 @@ def table(name: str, result: Mapping[str, Any], judged: Sequence[Verdict]) -> st
 
 
 def write(
-    path: Path, results: Mapping[str, Mapping[str, Any]], broken: Mapping[str, str], command: str
+    path: Path,
+    results: Mapping[str, Mapping[str, Any]],
+    broken: Mapping[str, str],
+    command: str,
+    load_average: float = 0.0,
 ) -> None:
-    """Make the page, and keep its figures beside it for the next time."""
+    """Make the page, and keep its figures beside it for the next time. ``load_average`` is that of the
+    machine before it began.
+    """
     figures = path.with_suffix(".json")
     kept: dict[str, Any] = json.loads(figures.read_bytes()) if figures.exists() else {}
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     for name, result in results.items():
-        kept[name] = {**result, "measured": f"{now}, commit {_commit()}, by `{command}`"}
+        kept[name] = {
+            **result,
+            "measured": f"{now}, commit {_commit()}, by `{command}`, on {describe()}; "
+            f"load average before it began: {load_average:.1f}",
+        }
     for name in broken:
         kept.pop(name, None)
     ordered = {name: kept[name] for name in (*ABOUT, *kept) if name in kept}
@@ -105,7 +128,8 @@ def page(results: Mapping[str, Mapping[str, Any]], broken: Mapping[str, str]) ->
     out = [
         "# Benchmarks",
         "",
-        f"On {describe()}. Make it anew with `make bench ARGS='--write docs/benchmarks.md'`.",
+        "Made by `make bench ARGS='--write docs/benchmarks.md'`, which keeps the figures of what it does not",
+        "run; each says when, where and by what it was measured.",
         "",
         "Server and load have a core each; PostgreSQL and Redis (private ones, fsync on) share them. Where",
         "`client_bound` names a run, the load process was at the end of its core before the server was: read",
@@ -143,4 +167,5 @@ def _commit() -> str:
     found = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
     )
-    return found.stdout.strip() or "unknown"
+    changed = subprocess.run(["git", "diff", "--quiet", "HEAD", "--", "chatd", "loadtest"], check=False)
+    return (found.stdout.strip() or "unknown") + (" with changes" if changed.returncode else "")

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from loadtest import bench
-from loadtest.benches import durable, fanout, growth, idle, latency, overload, pages, storm
+from loadtest.benches import durable, fanout, growth, idle, latency, machine, overload, pages, storm
 from loadtest.benches.lean import Listener, Sampler, frames, masked, said
 from loadtest.benches.load import load
 from loadtest.benches.machine import Cores
-from loadtest.benches.measure import Broken
+from loadtest.benches.measure import Broken, quantile
 from loadtest.benches.options import Options
+from loadtest.benches.pace import Pacer, Stamped
 from loadtest.benches.rig import rig
 from loadtest.benches.targets import TARGETS, verdicts
 
@@ -141,6 +142,97 @@ def test_a_page_keeps_what_was_not_measured_again(tmp_path: Path) -> None:
     assert "| `cpu_percent` | 2 |" in page
     assert "| `connects_s` | 1 |" in page
     assert page.count("by `the first`") == page.count("by `the second`") == 1
+
+
+def test_a_figure_says_when_where_and_how_it_was_measured(tmp_path: Path) -> None:
+    path = tmp_path / "benchmarks.md"
+    pages.write(path, {"idle": {"cpu_percent": 1.0}}, {}, "the command", load_average=2.5)
+    page = path.read_text()
+    assert machine.describe() in page
+    assert "by `the command`" in page
+    assert "load average before it began: 2.5" in page
+    assert page.endswith(pages.LIMITS)
+
+
+def test_names_are_run_once_and_in_order() -> None:
+    names = list(bench.BENCHES)
+    assert bench._wanted(["storm", "idle", "storm"], names) == ["idle", "storm"]
+    assert bench._wanted(["core"], names) == list(bench.CORE)
+    assert bench._wanted(["core", "idle", "gp"], names) == [*bench.CORE, "gp"]
+    assert bench._wanted(["all"], names) == names
+
+
+def test_the_last_line_is_one_json_object(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(name: str, options: Options) -> dict[str, Any]:
+        if name == "storm":
+            raise Broken("two sockets were lost")
+        return {"cpu_percent": 1.0, "rss_kb_per_socket": 5.0}
+
+    monkeypatch.setattr(bench, "run", run)
+    assert bench.main(["idle", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["cpu_percent"] == 1.0
+    assert bench.main(["idle", "storm", "--json"]) == 2
+    said = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert said["idle"]["cpu_percent"] == 1.0
+    assert said["broken"] == {"storm": "two sockets were lost"}
+
+
+def test_coming_nearer_to_the_floor_is_no_fault_and_falling_from_it_is() -> None:
+    flat = {
+        "history_p50_ms": [1.0, 1.0],
+        "fanout_w4_per_core_s": [3.0, 1.0],
+        "fanout_floor_per_core_s": [2, 1],
+    }
+    better = growth.verdict({**flat, "fanout_ratio": [2.0, 3.0]})
+    assert better["worst_spread"] == 1.0
+    assert better["spread"]["fanout_w4_per_core_s"] == 3.0  # printed all the same
+    assert growth.verdict({**flat, "fanout_ratio": [3.0, 2.0]})["worst_spread"] == 1.5
+    assert (
+        growth.verdict({**flat, "history_p50_ms": [2.0, 1.0], "fanout_ratio": [1, 1]})["worst_spread"] == 2.0
+    )
+
+
+def test_a_quantile_is_read_from_what_came_between_two_looks() -> None:
+    def look(*counts: int) -> dict[str, float]:
+        bounds = ("0.1", "1.0", "+Inf")
+        return {f'h_bucket{{le="{bound}"}}': float(n) for bound, n in zip(bounds, counts, strict=True)} | {
+            "h_sum": 1.0
+        }
+
+    assert quantile("h", look(100, 100, 100), look(199, 200, 200), 0.5) == 0.1
+    assert quantile("h", look(100, 100, 100), look(190, 200, 200), 0.99) == 1.0
+    assert quantile("h", {}, {}, 0.5) == 0.0
+
+
+class _Wire:
+    """What a sender writes to."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.frames.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+@pytest.mark.parametrize("obedient", [True, False])
+async def test_an_obedient_sender_keeps_still_and_a_stubborn_one_does_not(obedient: bool) -> None:
+    told, other = Stamped("token", "cht_x", "told"), Stamped("token", "cht_x", "other")
+    for sender in (told, other):
+        sender.transport = _Wire()
+    refusal = b'{"type":"error","code":"unavailable","re":"1","retry_after_ms":3600000}'
+    frame = bytes((0x81, len(refusal))) + refusal
+    Stamped.buffer[: len(frame)] = frame
+    told.heard(len(frame))
+    assert told.refused == 1
+    done = await Pacer([told, other], obedient=obedient).run(rate=1e6, seconds=1e-5, patience_s=0.0)
+    assert done["withheld"] == (5 if obedient else 0)
+    assert len(told.transport.frames) == (0 if obedient else 5)
+    assert len(other.transport.frames) == 5
 
 
 def test_every_target_belongs_to_a_bench() -> None:
