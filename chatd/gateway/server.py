@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -204,7 +205,12 @@ class Listener:
             accepted.setblocking(False)
             task = loop.create_task(self._come_in(accepted, address[0]), name="come in")
             self._coming.add(task)
-            task.add_done_callback(self._coming.discard)
+            task.add_done_callback(partial(self._came, accepted))
+
+    def _came(self, accepted: socket.socket, task: asyncio.Task[None]) -> None:
+        self._coming.discard(task)
+        if task.cancelled():  # it may not even have begun
+            accepted.close()
 
     async def _come_in(self, accepted: socket.socket, address: str) -> None:
         """Hand an accepted connection to its protocol; with TLS after its handshake."""

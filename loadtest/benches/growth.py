@@ -77,6 +77,7 @@ class Tiers:
     name: str
     kind: str
     users: list[list[dict[str, Any]]]
+    pause_s: float = 1.0
     groups: list[str] = field(default_factory=list)
 
     async def be_at(self, step: int) -> None:
@@ -90,7 +91,7 @@ class Tiers:
             if done["problems"]:
                 raise Broken(f"sockets do not open: {done['problems']}")
             self.groups.append(group)
-        await asyncio.sleep(1.0)  # until the server has noticed who went
+        await asyncio.sleep(self.pause_s)  # until the server has noticed who went
 
 
 @dataclass
@@ -110,8 +111,13 @@ def _stepwise(users: list[dict[str, Any]], sockets: Sequence[int]) -> list[list[
 
 
 async def _growing(
-    target: Growing, port: int, users: list[dict[str, Any]], publisher: dict[str, Any], sockets: Sequence[int]
-) -> Growing:
+    options: Options,
+    target: Growing,
+    port: int,
+    users: list[dict[str, Any]],
+    publisher: dict[str, Any],
+    sockets: Sequence[int],
+) -> None:
     samplers = users[:SAMPLERS] if target.checked else []
     for group, kind, who in (("samplers", "sampler", samplers), ("publisher", "sender", [publisher])):
         done = await target.load("connect", group=f"{target.name} {group}", kind=kind, port=port, users=who)
@@ -119,8 +125,8 @@ async def _growing(
             raise Broken(f"sockets do not open: {done['problems']}")
     rest = _stepwise(users, sockets)
     rest[0] = rest[0][len(samplers) :]
-    target.tiers = Tiers(target.load, port, f"{target.name} listeners", "listener", rest)
-    return target
+    pause_s = options.pick(1.0, 0.1)
+    target.tiers = Tiers(target.load, port, f"{target.name} listeners", "listener", rest, pause_s)
 
 
 async def _fanouts(
@@ -134,7 +140,7 @@ async def _fanouts(
     users = [{"token": token} for token in tokens[:-1]]
     publisher = {"token": tokens[-1], "chat_id": chat["id"], "name": "p"}
     chatd = Growing("chatd", generator, lambda: cpu_s(*server.workers), most)
-    await _growing(chatd, server.port, users, publisher, sockets)
+    await _growing(options, chatd, server.port, users, publisher, sockets)
     assert chatd.tiers is not None
     await chatd.tiers.be_at(0)
     await chatd.measure(4, 0.2)
@@ -142,7 +148,7 @@ async def _fanouts(
     message = floor_message(chat["id"])
     async with bare_server(options.cores.server, len(message), size) as (port, pid):
         floor = Growing("floor", floors, lambda: cpu_s(pid), most, checked=False)
-        await _growing(floor, port, users, publisher, sockets)
+        await _growing(options, floor, port, users, publisher, sockets)
         return await _in_turns(options, chatd, floor, sockets)
 
 
@@ -189,13 +195,14 @@ async def _sends(
         raise Broken(f"sockets do not open: {done['problems']}")
     steps = _stepwise([{"token": server.token(user)} for _, user in seats], sockets)
     steps[0] = steps[0][senders:]
-    tiers = Tiers(generator, server.port, "quiet", "idle", steps)
+    tiers = Tiers(generator, server.port, "quiet", "idle", steps, options.pick(1.0, 0.1))
     crowd = Senders(server, generator, seats[:senders])
     found: dict[int, list[dict[str, float]]] = defaultdict(list)
     for step in _up_and_down(sockets):
         await tiers.be_at(step)
         for _ in range(options.pick(2, 1)):
-            await until_indexed(server)
+            if not (options.tiny and found):
+                await until_indexed(server)
             found[step].append(await crowd.measure(options.pick(2.5, 1.2)))
     return {
         f"durable_{name}": [median(one[name] for one in found[step]) for step in range(len(sockets))]

@@ -19,6 +19,7 @@ from chatd.core.clock import SystemClock
 from chatd.core.context import Actor, Ctx
 from chatd.core.ids import UuidIds
 from chatd.core.settings import Postgres, Secrets, Settings
+from chatd.db import migrations
 from chatd.embedded import Embedded
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import HeadsAsk, ListChats
@@ -41,6 +42,7 @@ async def measure(options: Options, sizes: Sequence[int]) -> tuple[dict[str, lis
         tempfile.TemporaryDirectory(prefix="chatd-growth-", ignore_cleanup_errors=True) as directory,
         Embedded(Path(directory), redis=False) as embedded,
     ):
+        await migrations.apply(embedded.postgres.url)
         async with AsyncExitStack() as stack:
             stores = [await _store(stack, embedded.postgres.url, size) for size in sizes]
             return await _in_turns(options, stores)
@@ -65,7 +67,7 @@ async def _store(stack: AsyncExitStack, url: str, size: int) -> tuple[Watched, S
     name = f"growth_{size}"
     admin = await asyncpg.connect(url.replace("/chatd?", "/postgres?"), timeout=10)
     try:
-        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.execute(f"CREATE DATABASE {name} TEMPLATE chatd")
     finally:
         await admin.close()
     postgres = Postgres(url=url.replace("/chatd?", f"/{name}?"), pool_size=2, command_timeout_s=30.0)

@@ -41,12 +41,21 @@ async def test_every_bench_runs_and_counts() -> None:
             "idle": await idle.run(options),
             "storm": await storm.run(options),
             "overload": await overload.run(options),
-            "growth": await growth.run(options),
         }
     for name, result in results.items():
         _has_every_target(name, result)
     assert results["storm"]["resumed_ok"] is True
     assert results["overload"]["hostile"]["bad_left"] == 0
+
+
+@pytest.mark.timeout(300)
+async def test_growth_goes_up_and_down_and_reads_its_sizes_in_turns() -> None:
+    result = await growth.run(TINY)
+    _has_every_target("growth", result)
+    assert [
+        len(values) for name, values in result.items() if isinstance(values, list) and name != "seq_scans"
+    ]
+    assert not result["seq_scans"]
 
 
 @pytest.mark.timeout(300)
