@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from zlib import crc32
 
 from chatd.core.declarations import Batch
-from chatd.core.errors import AppError, Internal, Unavailable, ValidationFailed
+from chatd.core.errors import AppError, Internal, StoreUnavailable, Unavailable, ValidationFailed
 from chatd.core.pending import Pending
 
 In = TypeVar("In")
@@ -97,6 +97,17 @@ class _Lane:
                 log.exception("what follows %s failed", self.batch.name)
             self.flush()
 
+    def _give_up(self, error: StoreUnavailable) -> None:
+        """What queues behind a round that PostgreSQL did not answer is told so now: it would wait as long
+        again, one round after the other, to be told the same.
+        """
+        waiting, self.queue = self.queue, deque()
+        for _, pending, _ in waiting:
+            try:
+                pending.fail(error)
+            except Exception:
+                log.exception("a listener of %s failed", self.batch.name)
+
     async def _outcomes(self, entries: list[Any]) -> Sequence[Any]:
         try:
             return await self.batch.run(self.ctx, entries)
@@ -106,6 +117,9 @@ class _Lane:
                 return [error]
             alone = [await self._outcomes([entry]) for entry in entries]
             return [outcome for outcomes in alone for outcome in outcomes]
+        except StoreUnavailable as error:
+            self._give_up(error)
+            return [error] * len(entries)
         except AppError as error:
             return [error] * len(entries)
         except Exception:
