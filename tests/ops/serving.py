@@ -19,10 +19,12 @@ import orjson
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
+#: Several processes start, one after the other, and each is slow on a busy machine.
+START_S = 3 * PATIENCE_S
 PORTS = itertools.count(20_000 + os.getpid() % 10_000)
 
 
-def until(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+def until(what: Callable[[], object], patience_s: float = START_S) -> None:
     """Wait until ``what()`` is true."""
     deadline = time.monotonic() + patience_s
     while not what():
@@ -58,7 +60,7 @@ def chatd(directory: Path, *arguments: str, **environ: str) -> subprocess.Comple
         env=environment(environ),
         capture_output=True,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=START_S,
         check=False,
     )
 
@@ -94,7 +96,7 @@ class Serving:
     def saw(self, word: str, *, times: int = 1) -> None:
         with self._more:
             done = self._more.wait_for(
-                lambda: self.text.count(word) >= times or "(the end)" in self.text, PATIENCE_S
+                lambda: self.text.count(word) >= times or "(the end)" in self.text, START_S
             )
         assert done, f"{word!r} never came:\n{self.text}"
         assert self.text.count(word) >= times, f"it ended without {word!r}:\n{self.text}"
@@ -107,7 +109,7 @@ class Serving:
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> tuple[int, bytes]:
         """(status, body) of one request on a connection of its own."""
         address = urlsplit(self.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=PATIENCE_S)
+        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=START_S)
         try:
             content = None if body is None else orjson.dumps(body)
             connection.request(method, path, content, {"Content-Type": "application/json", **headers})
@@ -131,7 +133,7 @@ class Serving:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def wait(self, timeout_s: float = PATIENCE_S) -> int:
+    def wait(self, timeout_s: float = START_S) -> int:
         code = self.process.wait(timeout_s)
         self._reader.join(timeout_s)
         return code
@@ -140,10 +142,10 @@ class Serving:
         if self.process.poll() is None:
             self.signal(signal.SIGTERM)
             try:
-                self.process.wait(PATIENCE_S)
+                self.process.wait(START_S)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self._reader.join(PATIENCE_S)
+        self._reader.join(START_S)
         if self.process.stdout is not None:
             self.process.stdout.close()
