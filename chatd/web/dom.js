@@ -89,7 +89,9 @@ export function avatar(id, name, { url = null, status = null, big = false } = {}
   element.style.setProperty("--hue", String([...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7)));
   // Pictures elsewhere would tell strangers' servers who looks at whom, and the page's policy forbids them.
   if (url && new URL(url, location.href).origin === location.origin) {
-    element.append(h("img", { src: url, alt: "", loading: "lazy", onerror: (event) => event.target.remove() }));
+    // One that was uploaded here has a small size too; the page may live below another path than the server thinks.
+    const src = url.startsWith("/api/media/") ? `.${url}?variant=thumbnail` : url;
+    element.append(h("img", { src, alt: "", loading: "lazy", onerror: (event) => event.target.remove() }));
   }
   if (status && status !== "offline") element.append(h("span", { class: `dot ${status}` }));
   return element;

@@ -28,6 +28,8 @@ export class Main {
       model.on("chat", ({ chatId, left }) => { if (left && chatId === model.openId) this.#gone(); }));
     this.route = () => this.#route();
     addEventListener("hashchange", this.route);
+    this.network = () => this.#state(); // the banner says which of the two it is
+    for (const event of ["online", "offline"]) addEventListener(event, this.network);
   }
 
   async start() {
@@ -42,6 +44,7 @@ export class Main {
   leave() {
     clearTimeout(this.#timer);
     removeEventListener("hashchange", this.route);
+    for (const event of ["online", "offline"]) removeEventListener(event, this.network);
     for (const off of this.#offs) off();
     this.#conversation?.leave();
     this.sidebar.leave();

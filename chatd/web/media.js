@@ -1,8 +1,8 @@
 /** Attachments: shown in messages, and sent with them where the server takes them. */
 
 import { button, explain, h, icon, toast } from "./dom.js";
+import { Upload, reachable } from "./upload.js";
 import { showPicture } from "./viewer.js";
-import { ChatdError } from "./chatd.js";
 
 const TYPES = ["image/jpeg", "image/png", "image/gif", "image/webp", "video/mp4", "video/webm"];
 const MOST = 10;
@@ -10,22 +10,6 @@ const BOX = { width: 320, height: 320 };
 /** Links last some minutes: what is known of a medium is asked for again a little before they end. */
 const EARLY_MS = 30_000;
 const known = new Map();
-const REASONS = {
-  type_mismatch: "This is no file of the type that its name says", truncated: "The file is not whole", malformed: "The file is damaged",
-  too_many_pixels: "The picture has too many pixels", infected: "A virus was found in it", unscannable: "It cannot be checked for viruses right now",
-};
-
-/** Why a file was not taken, for people. */
-function refusal({ code, reason, detail, message, errors }) {
-  const text = REASONS[reason] ?? (code === "too_large" ? "It is too big: pictures may have 5 MB, videos 500 MB" : errors?.[0]?.message ?? detail ?? message ?? "The file was not taken");
-  return text;
-}
-
-/** A link of the server's as this page reaches it: a proxy may give the server another name than it knows. */
-function reachable(main, link) {
-  const url = new URL(link, main.client.url);
-  return url.pathname.startsWith("/api/media/") ? main.client.url + url.pathname + url.search : link;
-}
 
 async function detailsOf(main, mediaId) {
   const found = known.get(mediaId);
@@ -129,18 +113,16 @@ export class Attaching {
 
   async #upload(file) {
     const key = ++this.#number;
-    const mine = { name: file.name, picture: file.type.startsWith("image/") ? URL.createObjectURL(file) : null, mediaId: null, share: 0, request: new XMLHttpRequest() };
+    const mine = { name: file.name, picture: file.type.startsWith("image/") ? URL.createObjectURL(file) : null, mediaId: null, share: 0 };
+    mine.upload = new Upload(this.main, file, { progress: (share) => {
+      mine.share = share;
+      mine.bar?.style.setProperty("width", `${100 * share}%`);
+      mine.track?.setAttribute("aria-valuenow", String(Math.round(100 * share)));
+    } });
     this.#files.set(key, mine);
     this.#draw();
     try {
-      const upload = await this.main.client.rest("POST", "/media", {
-        type: file.type.split("/")[0], content_type: file.type, file_name: file.name.slice(0, 255) || "file", size: file.size,
-      });
-      mine.uploadId = upload.media_id;
-      await this.#send(mine, upload, file);
-      const medium = await this.main.client.rest("POST", `/media/${upload.media_id}/complete`);
-      if (medium.status === "rejected") throw new ChatdError("media_rejected", refusal(medium));
-      mine.mediaId = upload.media_id;
+      mine.mediaId = await mine.upload.done;
     } catch (error) {
       if (!error.code) throw error;
       if (this.#files.has(key)) toast(`${file.name}: ${explain(error)}`, { bad: true });
@@ -149,35 +131,12 @@ export class Attaching {
     this.#draw();
   }
 
-  /** Put the bytes; XMLHttpRequest, because fetch does not tell how far it is. */
-  #send(mine, { upload_url, method, headers }, file) {
-    return new Promise((resolve, reject) => {
-      const { request } = mine;
-      request.open(method, reachable(this.main, upload_url));
-      for (const [name, value] of Object.entries(headers)) {
-        if (!/^(host|content-length)$/i.test(name)) request.setRequestHeader(name, value);
-      }
-      request.upload.onprogress = ({ loaded, total }) => { mine.share = loaded / total; mine.bar?.style.setProperty("width", `${100 * mine.share}%`); mine.track?.setAttribute("aria-valuenow", String(Math.round(100 * mine.share))); };
-      request.onload = () => {
-        if (request.status < 300) return resolve();
-        let said = {};
-        try { said = JSON.parse(request.responseText); } catch { /* an object store answers in XML */ }
-        reject(new ChatdError(said.code ?? "upload_failed", refusal(said), { status: request.status }));
-      };
-      request.onerror = () => reject(new ChatdError("network", "The upload was cut off"));
-      request.onabort = () => reject(new ChatdError("aborted", "The upload was stopped"));
-      request.send(file);
-    });
-  }
-
   #drop(key) {
     const file = this.#files.get(key);
     if (!file) return;
     this.#files.delete(key);
-    file.request.abort();
+    file.upload.abort();
     URL.revokeObjectURL(file.picture);
-    // What is not taken back is collected by the server in a day.
-    if (file.uploadId) this.main.client.rest("DELETE", `/media/${file.uploadId}`).catch((error) => console.warn(`not taken back: ${error.code}`));
     this.#draw();
   }
 

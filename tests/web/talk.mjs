@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 
 const [, , path, url, count] = process.argv;
 const { Chatd, MemoryStorage } = await import(path);
-const WAIT_MS = 60_000;
+const WAIT_MS = 100_000;
 
 async function client(name) {
   const made = new Chatd({ url, storage: new MemoryStorage(), client: "test" });

@@ -118,3 +118,30 @@ async def test_a_file_that_is_not_taken_says_why(person: Arrive) -> None:
     await expect(refused.filter(has_text="big.png: ")).to_be_visible()
     await expect(bob.page.locator(".attaching")).to_be_hidden()
     await expect(bob.page.get_by_role("button", name="Send", exact=True)).to_be_disabled()
+
+
+async def test_ones_picture_is_seen_by_the_other_and_can_be_taken_away(person: Arrive) -> None:
+    ann, bob = await conversation(person)
+    await bob.settings("Profile")
+    page = bob.page
+
+    async def put(name: str, content: bytes) -> None:
+        async with page.expect_file_chooser() as choosing:
+            await page.get_by_role("button", name="Choose a").click()
+        await (await choosing.value).set_files([{"name": name, "mimeType": "image/png", "buffer": content}])
+
+    await put("notes.png", b"words")
+    await expect(page.get_by_text("This is no picture that the browser can read")).to_be_visible()
+    await put("me.png", picture(1600, 900))
+    mine = page.get_by_role("button", name="Choose another picture").locator("img")
+    assert await mine.evaluate(SIZE) == [480, 480]
+    await ann.page.reload()
+    await ann.page.get_by_role("button", name="Bob Ray: details").click()
+    theirs = ann.page.get_by_role("dialog", name="Bob Ray").locator(".avatar.big img")
+    assert await theirs.evaluate(SIZE) == [480, 480]
+    await page.get_by_role("button", name="Remove the picture").click()
+    await expect(page.get_by_role("button", name="Choose a picture")).to_be_visible()
+    await ann.page.reload()
+    await ann.page.get_by_role("button", name="Bob Ray: details").click()
+    await expect(ann.page.get_by_role("dialog", name="Bob Ray")).to_be_visible()
+    await expect(theirs).to_have_count(0)

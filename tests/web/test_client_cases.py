@@ -30,7 +30,7 @@ async def test_the_reference_client(name: str) -> None:
     process = await asyncio.create_subprocess_exec(
         str(NODE), str(CASES), str(CLIENT), name, stdout=PIPE, stderr=PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         _, errors = await process.communicate()
     assert process.returncode == 0, errors.decode()
 

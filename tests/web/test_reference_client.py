@@ -24,7 +24,7 @@ async def talk(url: str, count: int) -> Process:
 async def said(process: Process, word: str) -> None:
     """Wait for a line of it."""
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         line = (await process.stdout.readline()).decode().strip()
     if line != word:
         _, errors = await process.communicate()
@@ -77,7 +77,7 @@ async def test_the_example_of_the_documents_runs_as_it_stands(serving: Serving, 
     assert process.stdout is not None
     heard = []
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while "1: Hello" not in heard:
                 heard.append((await process.stdout.readline()).decode().strip())
                 assert heard[-1], (await process.communicate())[1].decode()

@@ -122,7 +122,7 @@ async def test_the_password_is_changed_by_who_knows_it(person: Arrive, browser: 
 async def test_a_copy_of_ones_data_is_fetched_as_one_file(person: Arrive) -> None:
     ann = await person("Ann Lee")
     await ann.settings("Your data")
-    async with ann.page.expect_download(timeout=60_000) as fetching:
+    async with ann.page.expect_download(timeout=120_000) as fetching:
         await ann.page.get_by_role("button", name="Ask for a copy").click()
     copy = json.loads(Path(await (await fetching.value).path()).read_text("utf-8"))
     assert ann.email in json.dumps(copy)
@@ -206,7 +206,7 @@ async def test_a_browser_is_pushed_to_where_one_asks_for_it(person: Arrive) -> N
     devtools.on("ServiceWorker.workerRegistrationUpdated", updated)
     await devtools.send("ServiceWorker.enable")
     push = {"title": "Bob <b>Ray</b>", "body": "Hello", "tag": "cht_1", "data": {"chat_id": "cht_1"}}
-    number = await asyncio.wait_for(registered, 20)
+    number = await asyncio.wait_for(registered, 60)
     await devtools.send(
         "ServiceWorker.deliverPushMessage",
         {"origin": ann.url, "registrationId": number, "data": json.dumps(push)},

@@ -1,0 +1,68 @@
+/** A file on its way to the server: announced, sent, looked into. */
+
+import { ChatdError } from "./chatd.js";
+
+const REASONS = {
+  type_mismatch: "This is no file of the type that its name says", truncated: "The file is not whole", malformed: "The file is damaged",
+  too_many_pixels: "The picture has too many pixels", infected: "A virus was found in it", unscannable: "It cannot be checked for viruses right now",
+};
+
+/** A link of the server's as this page reaches it: a proxy may give the server another name than it knows. */
+export function reachable(main, link) {
+  const url = new URL(link, main.client.url);
+  return url.pathname.startsWith("/api/media/") ? main.client.url + url.pathname + url.search : link;
+}
+
+/** One upload: `done` is a promise of its media_id, `abort()` stops it, `progress(share)` hears how far it is. */
+export class Upload {
+  #request = new XMLHttpRequest();
+  #main;
+  #id = null;
+
+  constructor(main, file, { type = file.type.split("/")[0], progress = () => {} } = {}) {
+    this.#main = main;
+    this.done = this.#run(file, type, progress);
+  }
+
+  /** Stop it, and take back what is there. What is not taken back is collected by the server in a day. */
+  abort() {
+    this.#request.abort();
+    if (this.#id) this.#main.client.rest("DELETE", `/media/${this.#id}`).catch((error) => console.warn(`not taken back: ${error.code}`));
+  }
+
+  async #run(file, type, progress) {
+    const { client } = this.#main;
+    const upload = await client.rest("POST", "/media", { type, content_type: file.type, file_name: file.name?.slice(0, 255) || "file", size: file.size });
+    this.#id = upload.media_id;
+    await this.#send(upload, file, progress);
+    const medium = await client.rest("POST", `/media/${upload.media_id}/complete`);
+    if (medium.status === "rejected") throw new ChatdError("media_rejected", refusal(medium));
+    return upload.media_id;
+  }
+
+  /** Put the bytes; XMLHttpRequest, because fetch does not tell how far it is. */
+  #send({ upload_url: link, method, headers }, file, progress) {
+    return new Promise((resolve, reject) => {
+      const request = this.#request;
+      request.open(method, reachable(this.#main, link));
+      for (const [name, value] of Object.entries(headers)) {
+        if (!/^(host|content-length)$/i.test(name)) request.setRequestHeader(name, value);
+      }
+      request.upload.onprogress = ({ loaded, total }) => progress(loaded / total);
+      request.onload = () => {
+        if (request.status < 300) return resolve();
+        let said = {};
+        try { said = JSON.parse(request.responseText); } catch { /* an object store answers in XML */ }
+        reject(new ChatdError(said.code ?? "upload_failed", refusal(said), { status: request.status }));
+      };
+      request.onerror = () => reject(new ChatdError("network", "The upload was cut off"));
+      request.onabort = () => reject(new ChatdError("aborted", "The upload was stopped"));
+      request.send(file);
+    });
+  }
+}
+
+/** Why a file was not taken, for people. */
+function refusal({ code, reason, detail, message, errors }) {
+  return REASONS[reason] ?? (code === "too_large" ? "It is too big: pictures may have 5 MB, videos 500 MB" : errors?.[0]?.message ?? detail ?? message ?? "The file was not taken");
+}
