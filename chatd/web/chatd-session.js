@@ -163,7 +163,7 @@ export class Session {
 
   /** The same by a claim in the storage, where there are no locks: the last to write it has the turn. */
   async #inTurn(work) {
-    const mine = `${Math.random()}`;
+    const mine = crypto.getRandomValues(new Uint32Array(2)).join();
     const claim = () => JSON.parse(this.storage.getItem(CLAIM) ?? "null");
     for (let held = claim(); held && held.until > Date.now() && held.until < Date.now() + 2 * CLAIM_MS; held = claim()) await sleep(CLAIM_LOOK_MS);
     this.storage.setItem(CLAIM, JSON.stringify({ mine, until: Date.now() + CLAIM_MS }));

@@ -318,13 +318,27 @@ test("a storage that is full costs the survival of a reload and nothing else", a
 test("two tabs renew a token once", async () => {
   const server = new Server();
   const storage = disk();
-  const [one] = [await client({ server, storage })];
+  const one = await client({ server, storage });
   const two = new Session({ url: "http://server.example", storage, fetch: server.fetch });
   const done = Promise.all([one.chat.session.refresh(), two.refresh()]);
   await pass(1000);
   const [first, second] = await done;
   assert.equal(server.calls.filter(([, path]) => path === "/api/auth/refresh").length, 1);
   assert.deepEqual([first.access_token, second.access_token], ["access 2", "access 2"]);
+});
+
+test("two tabs that both saw nobody renew a token once", async () => {
+  const server = new Server();
+  const storage = disk();
+  const one = await client({ server, storage });
+  const two = new Session({ url: "http://server.example", storage, fetch: server.fetch });
+  let blind = 2; // what one process writes, another sees a little later
+  const { getItem } = storage;
+  storage.getItem = (key) => (key === "chatd.refreshing" && blind-- > 0 ? null : getItem(key));
+  const done = Promise.all([one.chat.session.refresh(), two.refresh()]);
+  await pass(1000);
+  await done;
+  assert.equal(server.calls.filter(([, path]) => path === "/api/auth/refresh").length, 1);
 });
 
 test("a claim of a tab that died is taken over", async () => {

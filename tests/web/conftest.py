@@ -2,9 +2,11 @@
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright, expect
@@ -37,6 +39,21 @@ UNLIMITED = {
 }
 expect.set_options(timeout=PATIENCE_MS)
 
+#: Make an account and leave its tokens where the page finds them.
+ARRIVE = """async (account) => {
+  const post = async (path, body) => {
+    const headers = { "Content-Type": "application/json" };
+    const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+    return response.json();
+  };
+  await post("/api/users", account);
+  const { email, password } = account;
+  const device = { name: "Chrome on Linux", platform: "web" };
+  const { expires_in, token_type, ...tokens } = await post("/api/auth/login", { email, password, device });
+  const times = { lifetime_ms: expires_in * 1000, expires_at: Date.now() + expires_in * 1000 };
+  localStorage["chatd.session"] = JSON.stringify({ ...tokens, ...times });
+}"""
 #: A call with the page's own token, decoded; what is refused fails the test.
 REST = """async ([method, path, body]) => {
   const { access_token } = JSON.parse(localStorage["chatd.session"]);
@@ -47,6 +64,14 @@ REST = """async ([method, path, body]) => {
   if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
   return text ? JSON.parse(text) : null;
 }"""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One loop for all tests here, since one browser serves them all; and time, since browsers are slow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(300))
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +89,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
         serving.end()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def wire(serving: Serving) -> AsyncIterator[Wire]:
     """The cable to it."""
     wire = Wire(serving.url)
@@ -73,7 +98,7 @@ async def wire(serving: Serving) -> AsyncIterator[Wire]:
     await wire.pull()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium, without a head."""
     if CHROMIUM is None:
@@ -100,8 +125,16 @@ class Person:
         if message.type == "error" and not any(word in message.text for word in noise):
             self.complaints.append(message.text)
 
+    async def arrive(self) -> None:
+        """Have an account and be logged in, without typing."""
+        account = {"email": self.email, "password": PASSWORD, "display_name": self.name}
+        await self.page.goto(f"{self.url}/icon.svg")
+        await self.page.evaluate(ARRIVE, account)
+        await self.page.goto(self.url)
+        await expect(self.page.get_by_role("navigation", name="Conversations")).to_be_visible()
+
     async def join(self) -> None:
-        """Create an account."""
+        """Create an account at the door, as people do."""
         page = self.page
         await page.goto(self.url)
         await page.get_by_role("button", name="Create an account").click()
@@ -167,18 +200,20 @@ class Person:
         await expect(self.page.locator("li.message .words")).to_have_text(list(texts))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def person(browser: Browser, wire: Wire) -> AsyncIterator[Callable[..., Any]]:
     """``await person("Ann Lee")``: somebody logged in, whose page may complain of nothing."""
     people: list[Person] = []
 
-    async def arrive(name: str, **options: Any) -> Person:
+    async def arrive(name: str, *, typing: bool = False, **options: Any) -> Person:
         context = await browser.new_context(**options)
         context.set_default_timeout(PATIENCE_MS)
         someone = Person(name, context, await context.new_page(), wire.url)
         people.append(someone)
-        await someone.join()
+        await (someone.join() if typing else someone.arrive())
         return someone
 
     yield arrive
+    for someone in people:
+        await someone.context.close()
     assert {someone.name: someone.complaints for someone in people if someone.complaints} == {}

@@ -75,13 +75,13 @@ async def test_what_one_reads_stays_where_it_is_while_older_messages_come_in_abo
     assert abs(await oldest.evaluate(TOP) - before) <= 1
 
 
-async def test_a_message_more_among_a_thousand_makes_one_element(person: Arrive) -> None:
+async def test_a_message_more_among_hundreds_makes_one_element(person: Arrive) -> None:
     ann, bob = await conversation(person)
-    await bob.page.evaluate(WRITE, 1000)
+    await bob.page.evaluate(WRITE, 300)
     await ann.page.reload()
     shown = ann.page.locator("li.message")
     await expect(shown).to_have_count(50)
-    for count in range(100, 1001, 50):
+    for count in range(100, 301, 50):
         await ann.page.locator(".scroller").evaluate("(element) => { element.scrollTop = 0; }")
         await expect(shown).to_have_count(count)
     await expect(ann.page.get_by_text("The beginning of this conversation")).to_be_visible()
@@ -144,11 +144,12 @@ async def test_nothing_that_others_write_becomes_part_of_the_page(person: Arrive
     await ann.page.keyboard.press("Escape")
     field = ann.page.get_by_role("searchbox", name="Search conversations and messages")
     found = ann.page.locator(".found .preview", has_text="<script>")
-    while not await found.count():  # the index is a second or two behind the log
-        await field.fill("")
-        async with ann.page.expect_response(lambda response: "/search/messages" in response.url):
-            await field.fill("pumpkin")
-        await expect(ann.page.locator(".found h2")).to_be_visible()
+    async with asyncio.timeout(120):
+        while not await found.count():  # the index is a second or two behind the log
+            await field.fill("")
+            async with ann.page.expect_response(lambda response: "/search/messages" in response.url):
+                await field.fill("pumpkin")
+            await expect(ann.page.locator(".found h2")).to_be_visible()
     links = await ann.page.evaluate("[...document.links].map((link) => new URL(link.href).protocol)")
     assert set(links) <= {"http:", "https:"}
     for who in (ann, eve):

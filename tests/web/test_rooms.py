@@ -17,7 +17,7 @@ async def test_a_word_is_found_in_what_others_said(person: Arrive) -> None:
     await expect(bob.page.locator("li.message .tick.sent, li.message .tick.delivered")).to_have_count(1)
     field = ann.page.get_by_role("searchbox", name="Search conversations and messages")
     found = ann.page.locator(".found mark")
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while True:  # the index is a second or two behind the log
             await field.fill("")
             async with ann.page.expect_response(lambda response: "/search/messages" in response.url):

@@ -15,7 +15,7 @@ Arrive = Callable[..., Any]
 
 
 async def test_two_people_talk(person: Arrive) -> None:
-    ann, bob = await person("Ann Lee"), await person("Bob Ray")
+    ann, bob = await person("Ann Lee", typing=True), await person("Bob Ray")
     await bob.meet(ann)
     await bob.say("Hello Ann")
     link = ann.page.get_by_role("link", name="Bob Ray")
