@@ -39,6 +39,7 @@ async def test_a_thread_is_read_and_answered_by_itself(person: Arrive) -> None:
     await expect(ann.message("Who drives?").get_by_role("button", name="2 replies")).to_be_visible()
     await ann.sees("Who drives?", "I can", "Thanks")
     await bob.page.keyboard.press("Escape")
+    await expect(thread).to_have_count(0)
     await bob.act("Thanks", "Delete")
     await bob.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(ann.message("Who drives?").get_by_role("button", name="1 reply")).to_be_visible()
