@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.timeout(300))
-            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+            if iscoroutinefunction(getattr(item, "function", None)):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture(scope="session")
@@ -182,8 +184,8 @@ class Person:
         await box.press("Enter")
 
     def message(self, text: str) -> Any:
-        """The message with this text."""
-        return self.page.locator("li.message", has=self.page.locator(".words", has_text=text))
+        """The message with this text, in the open conversation: a thread beside it may show it once more."""
+        return self.page.locator(".conversation li.message", has=self.page.locator(".words", has_text=text))
 
     async def act(self, text: str, what: str) -> None:
         """Choose from the menu of a message."""
@@ -193,11 +195,11 @@ class Person:
 
     async def words(self) -> list[str]:
         """What the messages of the open conversation say, in order."""
-        return list(await self.page.locator("li.message .words").all_inner_texts())
+        return list(await self.page.locator(".conversation li.message .words").all_inner_texts())
 
     async def sees(self, *texts: str) -> None:
         """Wait for exactly these messages, in this order."""
-        await expect(self.page.locator("li.message .words")).to_have_text(list(texts))
+        await expect(self.page.locator(".conversation li.message .words")).to_have_text(list(texts))
 
 
 @pytest_asyncio.fixture(loop_scope="session")
