@@ -59,6 +59,8 @@ class Edge:
         self.by_id: dict[str, Connection] = {}
         #: Sockets past the first mark, in whatever phase.
         self.slow: set[Connection] = set()
+        #: By user, the last socket that was closed as too slow and is not gone, and what its queue held then.
+        self._parting: dict[str, tuple[Connection, int]] = {}
         self.proxies = Proxies(settings.server.trusted_proxies)
         self.extensions: Any = (
             [ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)]
@@ -119,6 +121,8 @@ class Edge:
         """The socket is gone."""
         self.connections.discard(connection)
         self.slow.discard(connection)
+        if self._parting.get(connection.user_id, (None, 0))[0] is connection:
+            del self._parting[connection.user_id]
         if not self.connections:
             self._empty.set()
         self.heart.drop(connection)
@@ -130,6 +134,17 @@ class Edge:
         if connection.phase is not Phase.CLOSING:
             self.stats.slow_closes += 1
             connection.close(CloseCode.SLOW_CONSUMER, "too slow; resume with since")
+            if connection.user_id:
+                self._forget_last(connection)
+
+    def _forget_last(self, connection: Connection) -> None:
+        """One who comes back and again does not read would leave a full queue behind each time, for as long
+        as its close frame may be waited for: the one before goes at once, where nothing of it was taken.
+        """
+        before, size = self._parting.get(connection.user_id, (None, 0))
+        self._parting[connection.user_id] = (connection, connection.buffered)
+        if before is not None and before.buffered >= size:
+            before.abort()
 
     def close_sessions(self, session_ids: set[str], code: CloseCode, reason: str) -> None:
         """These sessions have ended."""

@@ -112,16 +112,13 @@ async def _slow_reader(options: Options) -> dict[str, Any]:
         await target.measure(32, seconds)
         worst = {"queue": 0.0, "rss": float(base := rss_bytes(server.workers[0]))}
         before = await server.metrics()
-        for _ in range(options.pick(2, 1)):
+        following = asyncio.create_task(_follow(server, worst))  # it costs the same without and with
+        for _ in range(options.pick(3, 1)):
             without.append(await target.measure(32, seconds))
-            busy = [
-                asyncio.create_task(_come_again(server, stuck)),
-                asyncio.create_task(_follow(server, worst)),
-            ]
+            coming = asyncio.create_task(_come_again(server, stuck))
             beside.append(await target.measure(32, seconds))  # raises where one of the others lost anything
-            for task in busy:
-                task.cancel()
-            await asyncio.wait(busy)
+            await _ended(coming)
+        await _ended(following)
         await asyncio.sleep(1.2)
         after = await server.metrics()
         lost = (await generator("counts", groups=target.listeners))["lost"]
@@ -136,6 +133,13 @@ async def _slow_reader(options: Options) -> dict[str, Any]:
         "queue_mb_worst": worst["queue"] / 1024 / 1024,
         "rss_growth_mb": (worst["rss"] - base) / 1024 / 1024,
     }
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancel it; raises what it died of before."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
 
 
 async def _come_again(server: Rig, stuck: Load) -> None:

@@ -53,7 +53,8 @@ TARGETS = (
     Target("overload", "stubborn.rss_growth_mb", at_most=64),
     Target("overload", "slow_reader.cost_ratio", at_least=0.9),
     Target("overload", "slow_reader.others_lost", at_most=0),
-    Target("overload", "slow_reader.queue_mb_worst", at_most=2),
+    # The second mark (1 MiB) and a write past it: of the socket that it has, and of the last one it had.
+    Target("overload", "slow_reader.queue_mb_worst", at_most=2.5),
     Target("overload", "hostile.good_lost", at_most=0),
     Target("overload", "hostile.added_p99_ms", at_most=25),
     Target("overload", "hostile.bad_left", at_most=0),

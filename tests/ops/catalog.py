@@ -17,12 +17,13 @@ QUERIES = {
     """,
     "columns": """
         SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity::text,
-               a.attgenerated::text, a.attstorage::text, l.collname, pg_get_expr(d.adbin, d.adrelid)
+               a.attgenerated::text, a.attstorage::text, a.attstattarget, l.collname,
+               pg_get_expr(d.adbin, d.adrelid)
         FROM pg_attribute a
         JOIN pg_class c ON c.oid = a.attrelid
         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
         LEFT JOIN pg_collation l ON l.oid = a.attcollation
-        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm')
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'i')
           AND a.attnum > 0 AND NOT a.attisdropped
     """,
     "constraints": """

@@ -110,6 +110,23 @@ async def test_every_road_to_a_reader_that_does_not_read_ends_at_the_mark(one: W
     assert not node.edge.slow
 
 
+async def test_one_who_comes_again_and_again_and_never_reads_leaves_one_queue_behind(one: World) -> None:
+    node = await small(one)
+    (ann,) = await one.users(1)
+    chat = await one.group(ann)
+    ends: list[Connection] = []
+    for closed in range(1, 5):
+        phone = await deaf(one, ann)
+        ends.append(there(node, phone))
+        phone.socket.transport.pause_reading()
+        while node.stats.slow_closes < closed:
+            await pushes(node, phone, chat)
+            assert node.edge.queue_bytes < 3 * CLOSE_MARK
+            await asyncio.sleep(0)
+    assert [end in node.edge.slow for end in ends[:-2]] == [False, False]
+    assert ends[-1] in node.edge.slow
+
+
 async def make_slow(node: Node, phone: Phone) -> None:
     """Past the first mark, and not past the second."""
     connection = there(node, phone)
