@@ -55,12 +55,15 @@ Profiles are by CPU time of the worker (cProfile over `thread_time`, and py-spy)
   now they leave in one. Together: 65 to 52 µs. A text with a token that no filter has seen and none may
   remember (letters and digits mixed) costs some 15 µs more.
 - **latency.** The round of group commit that a message waits for, and the disk's fsync. Four things
-  made the tail, all counted, not timed: search read the last seconds again and again and waited for the
+  that made the tail were found by counting: search read the last seconds again and again and waited for the
   disk twice a portion (now each message once, without waiting); a batch was joined with itself, so that
   500 messages took 61 µs each and 50 took 31 (now 24 and 28); a connection that planned on an almost
   empty log read the whole log for each send, and push its tables each second (now nothing is left to
   the planner); a new piece of the write-ahead log, 16 MB, took 25 ms in which every commit waited (now
-  4 MB).
+  4 MB). Two by a timeline of the slow acks beside PostgreSQL's log and the disk's counters: autovacuum of
+  the two tables that grow with every message (60 to 150 ms for two seconds; now at its own slow pace), and
+  the kernel, which writes out what is 30 s old all at once, 200 MB of it, while commits wait 100 to 190 ms
+  (half as often since PostgreSQL passes on what it evicts). Such a burst is what is left of p999.
 - **idle.** uvloop's transport and the protocol objects; then the user's entries in presence and rooms.
 - **storm.** The worker's CPU. The library's handshake was a third of a connect and PyJWT a tenth, so ordinary
   upgrades and our own tokens are checked without them: half of the CPU time of a connect was saved. Connects
