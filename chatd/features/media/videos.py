@@ -14,7 +14,7 @@ from chatd.features.media.pictures import Broken
 #: What is read at once of the tables that describe a video; longer ones belong to no video of ours.
 MAX_TABLES: Final = 64 * 1024 * 1024
 MAX_ELEMENTS: Final = 2_000_000
-#: Pieces of a track that is no picture and no sound: days of them, one a second.
+#: Pieces of all tracks that are no picture and no sound: days of them, one a second.
 MAX_CHUNKS: Final = 500_000
 _ZEROS: Final = bytes(65_536)
 
@@ -75,6 +75,8 @@ def _mp4(file: BinaryIO, size: int) -> Dimensions:
     found = Dimensions(None, None)
     names = set()
     for box in _boxes(file, 0, size):
+        if box.name == b"moov" and box.name in names:
+            raise Broken  # 8.2.1: exactly one
         names.add(box.name)
         if box.name not in _FILE:
             _blot_box(file, box)
@@ -91,7 +93,8 @@ def _movie(file: BinaryIO, movie: _Box, size: int) -> Dimensions:
     if movie.end - movie.at > MAX_TABLES:
         raise Broken
     found = Dimensions(None, None)
-    in_pieces = telling = False
+    in_pieces = False
+    telling: list[tuple[_Box, _Box | None]] = []
     for box in _boxes(file, movie.body, movie.end):
         in_pieces = in_pieces or box.name == b"mvex"
         if box.name not in _MOVIE:
@@ -102,11 +105,12 @@ def _movie(file: BinaryIO, movie: _Box, size: int) -> Dimensions:
                 found = dimensions
             elif kind not in (b"vide", b"soun"):
                 # Positions second by second, as action cameras and drones write them, also as subtitles.
-                _blot_samples(file, samples, movie, size)
-                _blot_box(file, box)
-                telling = True
+                telling.append((box, samples))
     if in_pieces and telling:
         raise Broken  # what such a track tells stands between the pictures of each piece
+    _blot_samples(file, [samples for _, samples in telling if samples is not None], movie, size)
+    for box, _ in telling:
+        _blot_box(file, box)
     return found
 
 
@@ -142,18 +146,21 @@ def _blot_inside(file: BinaryIO, box: _Box) -> list[_Box]:
     return found
 
 
-def _blot_samples(file: BinaryIO, tables: _Box | None, movie: _Box, size: int) -> None:
-    """Blot out what a track has among the pictures: its chunks (stco, co64), each of so many samples (stsc)
-    of these sizes (stsz).
+def _blot_samples(file: BinaryIO, tracks: list[_Box], movie: _Box, size: int) -> None:
+    """Blot out what tracks have among the pictures: the chunks of each (stco, co64), each of so many samples
+    (stsc) of these sizes (stsz).
     """
-    if tables is None:
-        return
-    left = size
-    for at, length in _chunks(file, tables):
-        left -= length
-        if left < 0 or at + length > size or (at < movie.end and movie.at < at + length):
-            raise Broken
-        _blot(file, at, at + length)
+    # Samples of different tracks do not overlap: together they are no more than the file. Were it counted
+    # for each track alone, thousands of small ones could have the file written over thousands of times.
+    bytes_left, chunks_left = size, MAX_CHUNKS
+    for tables in tracks:
+        for at, length in _chunks(file, tables):
+            bytes_left -= length
+            chunks_left -= 1
+            astray = at + length > size or (at < movie.end and movie.at < at + length)
+            if astray or bytes_left < 0 or chunks_left < 0:
+                raise Broken
+            _blot(file, at, at + length)
 
 
 def _chunks(file: BinaryIO, tables: _Box) -> Iterator[tuple[int, int]]:

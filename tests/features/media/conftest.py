@@ -1,5 +1,6 @@
 """A node that keeps media in a directory of the test's own, and people who upload."""
 
+import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,8 @@ class Studio:
         return upload
 
     async def put(self, url: str, data: Any, **headers: str) -> tuple[int, Any]:
-        async with self.world.http.put(url, data=data, headers=headers) as answer:
+        body = io.BytesIO(data) if isinstance(data, bytes) else data
+        async with self.world.http.put(url, data=body, headers=headers) as answer:
             return answer.status, await answer.json()
 
     async def upload(self, who: str, data: bytes, content_type: str = "image/jpeg", **more: Any) -> Any:

@@ -3,6 +3,7 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -63,9 +64,13 @@ def mp4(
     turned: bool = False,
     data: int = 5000,
     astray: int | None = None,
+    movies: int = 1,
+    again: int = 0,
+    pieces: int = 1,
 ) -> bytes:
     """An MP4's structure, with a track of pictures and, with ``place``, what says where it was taken; its
-    positions are said to begin ``astray``.
+    positions are said to begin ``astray``. It is told ``movies`` times what is in it. ``again`` so many
+    tracks say that all of the data is theirs, or, of several ``pieces``, nothing.
     """
     matrix = (0, 1, 0, -1, 0, 0, 0, 0, 1) if turned else (1, 0, 0, 0, 1, 0, 0, 0, 1)
     tkhd = (
@@ -86,8 +91,16 @@ def mp4(
             table(b"stsz", "II3I", 0, 3, 12, 12, 8),
         )
 
-    def track(kind: bytes, first: int) -> bytes:
-        minf = box(b"minf", samples(first))
+    def all_of_it(first: int) -> bytes:
+        return box(
+            b"stbl",
+            table(b"stco", f"I{pieces}I", pieces, *[first] * pieces),
+            table(b"stsc", "I3I", 1, 1, 1 if pieces == 1 else 0, 1),
+            table(b"stsz", "II", data, pieces),
+        )
+
+    def track(kind: bytes, first: int, tables: Callable[[int], bytes] = samples) -> bytes:
+        minf = box(b"minf", tables(first))
         return box(b"trak", box(b"tkhd", tkhd), box(b"mdia", box(b"hdlr", bytes(8), kind, bytes(12)), minf))
 
     def movie(first: int) -> bytes:
@@ -104,6 +117,7 @@ def mp4(
             track(b"vide", first),
             track(b"soun", first),
             gps,
+            track(b"meta", first, all_of_it) * again,
             where,
             strange,
         )
@@ -114,7 +128,8 @@ def mp4(
         for at in (0, 1000, 2000, 3000):
             told[at : at + len(TOLD[at])] = TOLD[at]
     free = box(b"free", b"+52.5200") if place else b""
-    return head + movie(len(head) + len(movie(0)) + 8) + box(b"mdat", bytes(told)) + free
+    first = len(head) + len(movie(0)) * movies + 8
+    return head + movie(first) * movies + box(b"mdat", bytes(told)) + free
 
 
 #: Where a video of ours says where it was taken, between its pictures.

@@ -90,6 +90,9 @@ REFUSED = {
     "an MP4 with something behind it": (mp4() + PAGE, "video/mp4", "truncated"),
     "an MP4 whose positions are in its tables": (mp4(astray=0), "video/mp4", "malformed"),
     "an MP4 whose positions are nowhere": (mp4(astray=4_000_000_000), "video/mp4", "malformed"),
+    "an MP4 of two movies": (mp4(movies=2), "video/mp4", "malformed"),
+    "an MP4 whose tracks have more than there is": (mp4(again=3), "video/mp4", "malformed"),
+    "an MP4 of too many pieces": (mp4(again=2, pieces=300_000), "video/mp4", "malformed"),
     "half a WebM": (webm()[:-100], "video/webm", "truncated"),
     "a picture called a video": (picture(), "video/mp4", "type_mismatch"),
 }
