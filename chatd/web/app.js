@@ -31,14 +31,7 @@ function show() {
 client.on("session", ({ tokens }) => {
   if (!tokens && main) {
     toast("You have been logged out.");
-    // Where a keyboard covers the page instead of making it smaller (iOS), the page makes itself smaller.
-visualViewport?.addEventListener("resize", () => {
-  const covered = document.documentElement.clientHeight - visualViewport.height * visualViewport.scale;
-  root.style.height = covered > 80 ? `${visualViewport.height}px` : "";
-  if (covered > 80) scrollTo(0, 0);
-});
-
-show();
+    show();
   } else if (tokens && main && tokens.user.id !== main.model.me.id) {
     location.reload(); // another tab logged in as somebody else
   }

@@ -1,5 +1,6 @@
 /** The page of somebody who is logged in: list, conversation, banner; and where # leads. */
 
+import { sleep } from "./chatd-session.js";
 import { Conversation } from "./conversation.js";
 import { attempt, batched, h, toast, explain } from "./dom.js";
 import { Nearby } from "./gp.js";
@@ -10,10 +11,13 @@ import { Settings } from "./settings.js";
 import { Sidebar } from "./sidebar.js";
 import { startDirect } from "./dialogs.js";
 
+const AGAIN_MS = 3000;
+
 export class Main {
   #offs = [];
   #timer = null;
   #conversation = null;
+  #opening = null;
 
   constructor(root, client, model, features) {
     Object.assign(this, { client, model, features });
@@ -46,7 +50,7 @@ export class Main {
     removeEventListener("hashchange", this.route);
     for (const event of ["online", "offline"]) removeEventListener(event, this.network);
     for (const off of this.#offs) off();
-    this.#conversation?.leave();
+    this.#close();
     this.sidebar.leave();
     this.mine.leave();
   }
@@ -71,6 +75,7 @@ export class Main {
   async #chat(chatId) {
     if (this.#conversation?.chatId === chatId) return;
     this.#close();
+    const opening = this.#opening = {};
     this.model.openId = chatId;
     this.frame.dataset.pane = "chat";
     const known = this.model.chats.get(chatId);
@@ -78,17 +83,26 @@ export class Main {
     else this.stage.replaceChildren(h("p", { class: "alone muted", role: "status" }, "Loading…"));
     try {
       const chat = await this.model.open(chatId);
-      if (this.model.openId === chatId && !this.#conversation) this.#show(chat);
+      if (opening === this.#opening && !this.#conversation) this.#show(chat);
     } catch (error) {
       if (!error.code) throw error;
+      if (opening !== this.#opening) return; // somewhere else by now
       if (error.code === "chat_not_found" || error.status === 422) {
         toast(explain({ code: "chat_not_found" }), { bad: true });
         this.go("");
-      } else if (!known && this.model.openId === chatId) {
-        await this.client.opened(3_600_000).catch(() => {});
-        if (this.model.openId === chatId) await this.#chat(chatId);
+      } else if (!known && await this.#later(error) && opening === this.#opening) {
+        await this.#chat(chatId);
       }
     }
+  }
+
+  /** Wait until what failed may be tried again; false where it may not be, since nobody is connected any more. */
+  async #later(error) {
+    const wait = error.retryAfterMs ?? (this.client.state === "open" ? AGAIN_MS : 0);
+    await this.client.opened(3_600_000).catch(() => {});
+    if (this.client.state !== "open") return false;
+    await sleep(wait);
+    return true;
   }
 
   #show(chat) {
@@ -101,7 +115,7 @@ export class Main {
 
   #close() {
     this.#conversation?.leave();
-    this.#conversation = null;
+    this.#conversation = this.#opening = null;
     this.model.openId = null;
   }
 

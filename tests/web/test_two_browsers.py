@@ -129,3 +129,48 @@ async def test_logging_out_in_one_tab_logs_out_the_other(person: Arrive) -> None
     await other.get_by_role("menuitem", name="Log out").click()
     for page in (other, ann.page):
         await expect(page.get_by_role("heading", name="Welcome back")).to_be_visible()
+
+
+async def test_logging_in_again_and_again_leaves_nothing_behind(person: Arrive) -> None:
+    ann = await person("Ann Lee")
+    await ann.page.add_init_script("""
+      window.listeners = 0;
+      const add = visualViewport.addEventListener;
+      visualViewport.addEventListener = function (...given) {
+        window.listeners++;
+        return add.apply(this, given);
+      };
+    """)
+    await ann.page.reload()
+    await ann.page.get_by_role("button", name="Ann Lee: your account").click()
+    await ann.page.get_by_role("menuitem", name="Log out").click()
+    await expect(ann.page.get_by_text("You have been logged out.")).to_be_visible()
+    await expect(ann.page.get_by_role("heading", name="Welcome back")).to_be_visible()
+    assert await ann.page.evaluate("window.listeners") == 1
+
+
+async def test_a_conversation_that_cannot_be_opened_is_asked_for_now_and_then(person: Arrive) -> None:
+    ann = await person("Ann Lee")
+    page, place = ann.page, "**/api/chats/cht_*"
+    asked: list[str] = []
+
+    async def fail(route: Any) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(status=500, body="{}")
+
+    await page.route(place, fail)
+    # Time stands still here, and goes on as the test says.
+    await page.clock.install()
+    await page.clock.pause_at(await page.evaluate("Date.now() + 1000"))
+    chat = "#/chat/cht_01J00000000000000000000000"
+    async with page.expect_response(place):
+        await page.evaluate("(chat) => { location.hash = chat; }", chat)
+    for _ in range(10):
+        await ann.rest("GET", "/users/me")
+    assert len(asked) == 1
+    async with page.expect_response(place):
+        await page.clock.run_for(3000)
+    await page.unroute(place)
+    await page.clock.resume()
+    await expect(page.get_by_text("This conversation is not there")).to_be_visible()
+    assert len(asked) == 2
