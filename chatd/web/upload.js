@@ -13,10 +13,33 @@ export function reachable(main, link) {
   return url.pathname.startsWith("/api/media/") ? main.client.url + url.pathname + url.search : link;
 }
 
+/** The server takes four at once from one person; one is left for another tab. The rest wait for their turn. */
+const AT_ONCE = 3;
+const turns = { running: 0, waiting: new Set() };
+
+/** Wait for a turn. Raises ChatdError `aborted` where `signal` ends the waiting first. */
+function turn(signal) {
+  return new Promise((resolve, reject) => {
+    const stopped = () => { turns.waiting.delete(go); reject(new ChatdError("aborted", "The upload was stopped")); };
+    const go = () => { turns.waiting.delete(go); turns.running++; signal.removeEventListener("abort", stopped); resolve(); };
+    if (signal.aborted) return stopped();
+    if (turns.running < AT_ONCE) return go();
+    turns.waiting.add(go);
+    signal.addEventListener("abort", stopped, { once: true });
+  });
+}
+
+function over() {
+  turns.running--;
+  const [next] = turns.waiting;
+  next?.();
+}
+
 /** One upload: `done` is a promise of its media_id, `abort()` stops it, `progress(share)` hears how far it is. */
 export class Upload {
   #request = new XMLHttpRequest();
   #main;
+  #stop = new AbortController();
   #id = null;
 
   constructor(main, file, { type = file.type.split("/")[0], progress = () => {} } = {}) {
@@ -26,14 +49,25 @@ export class Upload {
 
   /** Stop it, and take back what is there. What is not taken back is collected by the server in a day. */
   abort() {
+    this.#stop.abort();
     this.#request.abort();
     if (this.#id) this.#main.client.rest("DELETE", `/media/${this.#id}`).catch((error) => console.warn(`not taken back: ${error.code}`));
   }
 
   async #run(file, type, progress) {
+    await turn(this.#stop.signal);
+    try {
+      return await this.#transfer(file, type, progress);
+    } finally {
+      over();
+    }
+  }
+
+  async #transfer(file, type, progress) {
     const { client } = this.#main;
     const upload = await client.rest("POST", "/media", { type, content_type: file.type, file_name: file.name?.slice(0, 255) || "file", size: file.size });
     this.#id = upload.media_id;
+    if (this.#stop.signal.aborted) this.abort(); // it was stopped before there was anything to take back
     await this.#send(upload, file, progress);
     const medium = await client.rest("POST", `/media/${upload.media_id}/complete`);
     if (medium.status === "rejected") throw new ChatdError("media_rejected", refusal(medium));
@@ -44,6 +78,7 @@ export class Upload {
   #send({ upload_url: link, method, headers }, file, progress) {
     return new Promise((resolve, reject) => {
       const request = this.#request;
+      if (this.#stop.signal.aborted) return reject(new ChatdError("aborted", "The upload was stopped"));
       request.open(method, reachable(this.#main, link));
       for (const [name, value] of Object.entries(headers)) {
         if (!/^(host|content-length)$/i.test(name)) request.setRequestHeader(name, value);

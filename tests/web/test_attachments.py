@@ -1,5 +1,6 @@
 """Pictures and videos from one browser to another."""
 
+import asyncio
 import base64
 import io
 from collections.abc import Callable
@@ -145,3 +146,29 @@ async def test_ones_picture_is_seen_by_the_other_and_can_be_taken_away(person: A
     await ann.page.get_by_role("button", name="Bob Ray: details").click()
     await expect(ann.page.get_by_role("dialog", name="Bob Ray")).to_be_visible()
     await expect(theirs).to_have_count(0)
+
+
+async def test_many_files_take_turns_and_one_that_waits_can_be_left_out(person: Arrive) -> None:
+    _, bob = await conversation(person)
+    page = bob.page
+    under_way: asyncio.Queue[Any] = asyncio.Queue()
+    await page.route("**/upload?*", lambda route: under_way.put_nowait(route))
+    names = [f"{number}.png" for number in range(1, 8)]
+    await choose(bob, *({"name": n, "mimeType": "image/png", "buffer": picture(40, 30)} for n in names))
+    await expect(page.get_by_role("progressbar")).to_have_count(7)
+    held = [await asyncio.wait_for(under_way.get(), 60) for _ in range(3)]
+    # Whoever would come beside these has come by the time that other calls are answered.
+    for _ in range(5):
+        await bob.rest("GET", "/users/me")
+    assert under_way.empty()
+    await page.get_by_role("button", name="Leave out 7.png").click()
+    await expect(page.get_by_role("progressbar")).to_have_count(6)
+    for _ in range(3):
+        await held.pop().continue_()
+        held.insert(0, await asyncio.wait_for(under_way.get(), 60))
+        assert under_way.empty()
+    for route in held:
+        await route.continue_()
+    await expect(page.locator(".attaching .done")).to_have_count(6)
+    assert under_way.empty()
+    await expect(page.locator(".toast.bad")).to_have_count(0)
