@@ -24,7 +24,13 @@ function suggestions(now) {
 
 /** Ask when, and leave `content` with the server until then; `done()` once it is there. */
 export function sendLater(view, content, replyTo, done) {
-  const go = (date) => attempt(async () => {
+  let going = false;
+  const once = async (work) => {
+    if (going) return; // a double click is one message
+    going = true;
+    await attempt(work).finally(() => { going = false; });
+  };
+  const go = (date) => once(async () => {
     if (!(date > new Date())) throw Object.assign(new Error("Choose a time that is still to come."), { code: "validation_failed" });
     await view.main.client.rest("POST", `/chats/${view.chatId}/scheduled`, { content, send_at: date.toISOString(), ...(replyTo && { reply_to: replyTo }) });
     dialog.close();

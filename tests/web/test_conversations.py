@@ -171,3 +171,14 @@ async def test_a_conversation_is_made_quiet_put_on_top_and_put_away(person: Arri
     await expect(links).to_have_text(["Bob Ray", "Cleo Fox"])
     settings = (await ann.rest("GET", "/chats"))["items"]
     assert sorted(bool(chat.get("settings", {}).get("pinned")) for chat in settings) == [False, True]
+
+
+async def test_a_double_click_schedules_one_message(person: Arrive) -> None:
+    ann, _ = await conversation(person)
+    await ann.page.get_by_role("textbox", name="Message").fill("Good morning")
+    await ann.page.get_by_role("button", name="Send later").click()
+    choice = ann.page.get_by_role("dialog", name="Send later").get_by_role("button", name="Tomorrow morning")
+    await choice.evaluate("(button) => { button.click(); button.click(); }")
+    await expect(ann.page.get_by_text("It is sent: ")).to_be_visible()
+    # What was asked for twice would have been asked for before this.
+    assert len((await ann.rest("GET", "/scheduled"))["items"]) == 1
