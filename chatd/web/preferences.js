@@ -42,7 +42,7 @@ async function browserPush(main) {
   } });
   const draw = async () => {
     const why = await obstacle(main);
-    const on = !why && await subscribed();
+    const on = !why && await subscribed(main);
     turn.hidden = Boolean(why);
     turn.dataset.on = on ? "yes" : "no";
     turn.textContent = on ? "Turn off" : "Turn on";
@@ -56,9 +56,10 @@ export async function drawPrivacy(main, place) {
   const now = await main.client.rest("GET", "/privacy");
   const form = h("form", { class: "panel", onsubmit: async (event) => {
     event.preventDefault();
-    const { last_seen, messages_from, read_receipts } = Object.fromEntries(new FormData(form));
-    if (await attempt(() => main.client.rest("PATCH", "/privacy", { last_seen, messages_from, read_receipts: read_receipts === "on" }))) toast("Saved.");
+    const { last_seen, messages_from, profile, read_receipts } = Object.fromEntries(new FormData(form));
+    if (await attempt(() => main.client.rest("PATCH", "/privacy", { last_seen, messages_from, profile, read_receipts: read_receipts === "on" }))) toast("Saved.");
   } }, choice("last_seen", "Who may see when I was last here", AUDIENCES, now.last_seen), choice("messages_from", "Who may write to me directly", AUDIENCES, now.messages_from),
+  choice("profile", "Who may see more of me than my name", AUDIENCES, now.profile),
   check("read_receipts", "Let others see what I have read", now.read_receipts), save());
   place.replaceChildren(form);
 }

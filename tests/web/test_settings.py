@@ -224,3 +224,17 @@ async def test_a_browser_is_pushed_to_where_one_asks_for_it(person: Arrive) -> N
     await place.get_by_role("button", name="Turn off").click()
     await expect(place).to_contain_text("You are not told here while this page is closed.")
     assert (await ann.rest("GET", "/devices"))["devices"] == []
+
+
+async def test_who_sees_more_than_ones_name_is_chosen(person: Arrive) -> None:
+    ann = await person("Ann Lee")
+    await ann.settings("Privacy")
+    field = ann.page.get_by_label("Who may see more of me than my name")
+    await expect(field).to_have_value("everyone")
+    await field.select_option("Nobody")
+    await ann.page.get_by_role("button", name="Save").click()
+    await expect(ann.page.get_by_text("Saved.")).to_be_visible()
+    privacy = await ann.rest("GET", "/privacy")
+    assert {**privacy, "profile": "nobody"} == privacy
+    await ann.page.reload()
+    await expect(field).to_have_value("nobody")
