@@ -140,7 +140,7 @@ CREATE UNIQUE INDEX chat_messages_client_id
 CREATE INDEX chat_messages_pinned ON chat_messages (chat_id, pinned_at) WHERE pinned_at IS NOT NULL;
 -- Autovacuum takes its time: at the pace of its defaults it wrote and read so much at once that sends waited for
 -- the disk and the processor. And no more is sampled than plans depend on.
-ALTER TABLE chat_messages SET (autovacuum_vacuum_cost_delay = 20, autovacuum_vacuum_cost_limit = 50);
+ALTER TABLE chat_messages SET (autovacuum_vacuum_cost_delay = 10, autovacuum_vacuum_cost_limit = 100);
 ALTER TABLE chat_messages
     ALTER chat_id SET STATISTICS 20, ALTER seq SET STATISTICS 20, ALTER updated_seq SET STATISTICS 20,
     ALTER id SET STATISTICS 20, ALTER sender_id SET STATISTICS 20, ALTER client_message_id SET STATISTICS 0,
@@ -220,21 +220,24 @@ BEGIN
     SELECT array_agg(l.id) FILTER (WHERE l.type = 'direct') INTO directs
     FROM (SELECT c.id, c.type FROM chat_chats c WHERE c.id = ANY (p_chat) ORDER BY c.id FOR NO KEY UPDATE) l;
     IF directs IS NOT NULL THEN
-        SELECT array_agg(i.ord) INTO closed
-        FROM unnest(p_chat, p_sender) WITH ORDINALITY AS i (chat_id, sender_id, ord)
-        JOIN LATERAL (
-            SELECT h.direct_low, h.direct_high, h.member_count, h.message_count FROM chat_chats h
-            WHERE h.id = i.chat_id AND h.type = 'direct' OFFSET 0
-        ) c ON true
+        SELECT array_agg(c.ord) INTO closed
+        FROM (
+            SELECT i.ord, i.sender_id, d.*, row_number() OVER (PARTITION BY i.chat_id ORDER BY i.ord) AS place
+            FROM unnest(p_chat, p_sender) WITH ORDINALITY AS i (chat_id, sender_id, ord)
+            JOIN LATERAL (
+                SELECT h.direct_low, h.direct_high, h.member_count, h.message_count FROM chat_chats h
+                WHERE h.id = i.chat_id AND h.type = 'direct' OFFSET 0
+            ) d ON true
+        ) c
         WHERE EXISTS (SELECT 1 FROM user_blocks b
                       WHERE b.blocker_id IN (c.direct_low, c.direct_high)
                         AND b.blocked_id IN (c.direct_low, c.direct_high))
            OR EXISTS (SELECT 1 FROM user_privacy y
-                      WHERE y.user_id = CASE i.sender_id WHEN c.direct_low THEN c.direct_high
+                      WHERE y.user_id = CASE c.sender_id WHEN c.direct_low THEN c.direct_high
                                                          ELSE c.direct_low END
                         AND y.messages_from = 'nobody' OFFSET 0)
            -- The other side has not let the chat in yet: a request says a few words, no more.
-           OR (c.member_count < 2 AND c.message_count >= 5);
+           OR (c.member_count < 2 AND c.message_count + c.place > 5);
     END IF;
     this_time := clock_timestamp();
     RETURN QUERY
@@ -949,7 +952,7 @@ CREATE TABLE message_search (
 CREATE INDEX message_search_document ON message_search USING gin (document) WITH (gin_pending_list_limit = 512);
 CREATE INDEX message_search_chat ON message_search (chat_id, message_id);
 -- As with chat_messages; words want more samples.
-ALTER TABLE message_search SET (autovacuum_vacuum_cost_delay = 20, autovacuum_vacuum_cost_limit = 50);
+ALTER TABLE message_search SET (autovacuum_vacuum_cost_delay = 10, autovacuum_vacuum_cost_limit = 100);
 ALTER TABLE message_search
     ALTER message_id SET STATISTICS 50, ALTER chat_id SET STATISTICS 50, ALTER sent_at SET STATISTICS 50,
     ALTER document SET STATISTICS 50;

@@ -20,6 +20,8 @@ from chatd.core.pending import Pending
 In = TypeVar("In")
 Out = TypeVar("Out")
 log = logging.getLogger("chatd.db.group_commit")
+#: PostgreSQL that says nothing for so long is away; a connection that broke or a deadlock is told sooner.
+SILENT_S = 1.0
 #: (entries in one round, entries that may wait)
 Bounds = tuple[int, int]
 Observe = Callable[[str, int], None]
@@ -109,6 +111,7 @@ class _Lane:
                 log.exception("a listener of %s failed", self.batch.name)
 
     async def _outcomes(self, entries: list[Any]) -> Sequence[Any]:
+        began = monotonic()
         try:
             return await self.batch.run(self.ctx, entries)
         except ValidationFailed as error:
@@ -118,7 +121,8 @@ class _Lane:
             alone = [await self._outcomes([entry]) for entry in entries]
             return [outcome for outcomes in alone for outcome in outcomes]
         except StoreUnavailable as error:
-            self._give_up(error)
+            if monotonic() - began >= SILENT_S:
+                self._give_up(error)
             return [error] * len(entries)
         except AppError as error:
             return [error] * len(entries)

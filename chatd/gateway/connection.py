@@ -339,6 +339,8 @@ class Connection(asyncio.Protocol):
         self.edge.doors.enter(self.address, self._too_late)
 
     def _too_late(self) -> None:
+        if self.ready:
+            return  # while this waited for its turn
         if self.phase is Phase.OPENING:  # it did say it, and we had no time
             self.close(CloseCode.GOING_AWAY, "not now; come back")
         elif self.phase < Phase.OPENING:

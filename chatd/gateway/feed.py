@@ -96,12 +96,13 @@ class FeedReader:
         edge = self._edge
         while self._doubtful:
             chat_id, user_ids = next(iter(self._doubtful.items()))
-            asked = set(user_ids)
-            async with self.turn:
-                await edge.opening.join(chat_id, self._sockets(asked))
-            user_ids -= asked  # somebody may have been put out meanwhile
-            if not user_ids:
-                del self._doubtful[chat_id]
+            del self._doubtful[chat_id]  # who is put out meanwhile is asked about anew
+            try:
+                async with self.turn:
+                    await edge.opening.join(chat_id, self._sockets(user_ids))
+            except AppError:
+                self._doubtful.setdefault(chat_id, set()).update(user_ids)
+                raise
 
     async def _act(self, row: feed.Row) -> None:
         edge = self._edge

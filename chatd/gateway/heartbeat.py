@@ -45,7 +45,8 @@ class Heart:
         """Its token runs out at ``connection.expires_at`` (Unix time)."""
         if len(self._expiries) > 2 * len(self._edge.by_id) + self.LEFT:
             # Sockets that have gone, and tokens that were renewed, must not stand here until they run out.
-            self._expiries = [(each.expires_at, each.id) for each in self._edge.by_id.values()]
+            # One that is still opening comes by itself once it is open.
+            self._expiries = [(c.expires_at, c.id) for c in self._edge.by_id.values() if c.expires_at]
             heapq.heapify(self._expiries)
         heapq.heappush(self._expiries, (connection.expires_at, connection.id))
 

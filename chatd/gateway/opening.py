@@ -95,7 +95,9 @@ class Opening:
         heads = {chat.chat_id: chat.head_seq for chat in chats}
         since = {c: seq for c, seq in (init.since or {}).items() if c in heads}
         wants, cuts = await self._enter(connection, heads, since)
-        for i, some in enumerate(_portions(wants)):
+        for i, portion in enumerate(_portions(wants)):
+            # Of a chat that it was put out of meanwhile it hears nothing more.
+            some = [want for want in portion if want.chat_id in connection.rooms]
             frames = await edge.backend.replay(connection.user_id, some) if some else []
             if connection.is_closing():
                 return

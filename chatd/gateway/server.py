@@ -77,7 +77,10 @@ class FirstRequest(asyncio.Protocol):
         head, end, _ = data.partition(b"\r\n\r\n")
         if not end or len(head) > _MAX_HEAD:
             return None
-        return self._socket(head) if _UPGRADE.search(head + b"\r\n") else None
+        try:
+            return self._socket(head) if _UPGRADE.search(head + b"\r\n") else None
+        except ValueError:
+            return None  # what it names is no URL: aiohttp knows how to refuse it
 
     def _to(self, protocol: asyncio.Protocol) -> None:
         if self._timer is not None:
@@ -98,7 +101,7 @@ class FirstRequest(asyncio.Protocol):
         path, scope = urlsplit(target).path, None
         if path not in ("/ws", "/api/ws"):
             chat = _CHAT.fullmatch(path)
-            if chat is None or not _CHAT_ID.search(unquote(chat[1])):
+            if chat is None or not _CHAT_ID.fullmatch(unquote(chat[1])):
                 return None
             scope = unquote(chat[1])
         if not self._welcome(headers):

@@ -1,6 +1,7 @@
 """Group commit, when PostgreSQL does not answer."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from chatd.core.declarations import Batch
 from chatd.core.errors import Conflict, StoreUnavailable
+from chatd.db import group_commit
 from chatd.db.group_commit import GroupCommit
 
 
@@ -41,7 +43,10 @@ async def one_at_work_and_two_behind(rounds: Rounds) -> list[Any]:
     return await asyncio.gather(*answers, return_exceptions=True)
 
 
-async def test_what_queues_behind_a_database_that_does_not_answer_is_told_at_once() -> None:
+async def test_what_queues_behind_a_database_that_does_not_answer_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(group_commit, "SILENT_S", 0.0)
     rounds = Rounds()
     rounds.error = StoreUnavailable()
     answers = await one_at_work_and_two_behind(rounds)
@@ -49,8 +54,11 @@ async def test_what_queues_behind_a_database_that_does_not_answer_is_told_at_onc
     assert rounds.seen == [[1]], "the ones behind must not wait for rounds of their own"
 
 
-@pytest.mark.parametrize("error", [None, Conflict("no")])
-async def test_what_queues_behind_another_error_is_the_next_round(error: Exception | None) -> None:
+@pytest.mark.parametrize("error", [None, Conflict("no"), StoreUnavailable("one connection broke")])
+async def test_what_queues_behind_another_error_is_the_next_round(
+    error: Exception | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group_commit, "SILENT_S", math.inf)
     rounds = Rounds()
     rounds.error = error
     answers = await one_at_work_and_two_behind(rounds)

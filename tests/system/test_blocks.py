@@ -268,6 +268,17 @@ async def test_nobody_may_write_to_who_wants_no_messages(one: World) -> None:
     assert (await a.say(chat, "hi"))["type"] == "ack"
 
 
+async def test_a_stranger_who_says_much_at_once_is_heard_no_further(one: World) -> None:
+    ann, bob = await one.users(2)
+    await one.rest(bob, "PATCH", "/api/privacy", {"messages_from": "shared_chats"})
+    chat = await opened(one, ann, bob)
+    a = await one.phone(ann)
+    # They come to PostgreSQL in one round, which has seen none of them before.
+    answers = await asyncio.gather(*(a.say(chat, f"{i}", f"at-once-{i}") for i in range(30)))
+    outcomes = [answer.get("code", answer["type"]) for answer in answers]
+    assert outcomes == ["ack"] * 5 + ["blocked"] * 25
+
+
 async def test_a_stranger_asks_first(two: World) -> None:
     ann, bob = await two.users(2)
     await two.rest(bob, "PATCH", "/api/privacy", {"messages_from": "shared_chats"})

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import msgspec
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -132,3 +133,27 @@ async def test_a_head_that_is_too_long_opens_no_socket_however_it_arrives(one: W
     async with asyncio.timeout(10):
         assert (await reader.read(20))[9:12] == b"400"
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "origin", "status"),
+    [
+        ("//[x", "http://x", (400, 404)),
+        ("/ws", "http://[", (426,)),
+        ("/chats/cht_01h455vb4pex5vsknk084sn02q%0A", "http://x", (400, 401, 404, 422)),
+    ],
+)
+async def test_an_upgrade_to_what_is_no_address_is_refused(
+    one: World, path: str, origin: str, status: tuple[int, ...]
+) -> None:
+    (ann,) = await one.users(1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", one.nodes[0].listener.port)
+    writer.write(
+        f"GET {path} HTTP/1.1\r\nHost: x\r\nOrigin: {origin}\r\nAuthorization: Bearer {one.token(ann)}\r\n"
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        assert int((await reader.readuntil(b"\r\n"))[9:12]) in status
+    writer.close()
+    await writer.wait_closed()

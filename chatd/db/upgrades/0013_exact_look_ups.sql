@@ -1,12 +1,15 @@
 -- What the log is asked for is found by one index, whatever a planner thinks of its size. And a batch of sends
 -- costs what its messages cost: it was compared with itself, line by line.
 
-DROP INDEX chat_messages_client_id;
-CREATE UNIQUE INDEX chat_messages_client_id
+-- Made first and put in place last: a log is read meanwhile, and only sends wait. Where it is very long, make both by
+-- hand before, CONCURRENTLY and under these names, and see that pg_index calls them valid: then this is instant.
+CREATE UNIQUE INDEX IF NOT EXISTS chat_messages_client_id_new
     ON chat_messages (uuid_send(chat_id), sender_id, client_message_id);
-
+CREATE INDEX IF NOT EXISTS chat_messages_sent_new ON chat_messages (sent_at);
+DROP INDEX chat_messages_client_id;
+ALTER INDEX chat_messages_client_id_new RENAME TO chat_messages_client_id;
 DROP INDEX chat_messages_sent;
-CREATE INDEX chat_messages_sent ON chat_messages (sent_at);
+ALTER INDEX chat_messages_sent_new RENAME TO chat_messages_sent;
 
 CREATE OR REPLACE FUNCTION append_messages(
     p_chat uuid[], p_sender uuid[], p_client_id text[], p_fingerprint bigint[],
@@ -31,21 +34,24 @@ BEGIN
     SELECT array_agg(l.id) FILTER (WHERE l.type = 'direct') INTO directs
     FROM (SELECT c.id, c.type FROM chat_chats c WHERE c.id = ANY (p_chat) ORDER BY c.id FOR NO KEY UPDATE) l;
     IF directs IS NOT NULL THEN
-        SELECT array_agg(i.ord) INTO closed
-        FROM unnest(p_chat, p_sender) WITH ORDINALITY AS i (chat_id, sender_id, ord)
-        JOIN LATERAL (
-            SELECT h.direct_low, h.direct_high, h.member_count, h.message_count FROM chat_chats h
-            WHERE h.id = i.chat_id AND h.type = 'direct' OFFSET 0
-        ) c ON true
+        SELECT array_agg(c.ord) INTO closed
+        FROM (
+            SELECT i.ord, i.sender_id, d.*, row_number() OVER (PARTITION BY i.chat_id ORDER BY i.ord) AS place
+            FROM unnest(p_chat, p_sender) WITH ORDINALITY AS i (chat_id, sender_id, ord)
+            JOIN LATERAL (
+                SELECT h.direct_low, h.direct_high, h.member_count, h.message_count FROM chat_chats h
+                WHERE h.id = i.chat_id AND h.type = 'direct' OFFSET 0
+            ) d ON true
+        ) c
         WHERE EXISTS (SELECT 1 FROM user_blocks b
                       WHERE b.blocker_id IN (c.direct_low, c.direct_high)
                         AND b.blocked_id IN (c.direct_low, c.direct_high))
            OR EXISTS (SELECT 1 FROM user_privacy y
-                      WHERE y.user_id = CASE i.sender_id WHEN c.direct_low THEN c.direct_high
+                      WHERE y.user_id = CASE c.sender_id WHEN c.direct_low THEN c.direct_high
                                                          ELSE c.direct_low END
                         AND y.messages_from = 'nobody' OFFSET 0)
            -- The other side has not let the chat in yet: a request says a few words, no more.
-           OR (c.member_count < 2 AND c.message_count >= 5);
+           OR (c.member_count < 2 AND c.message_count + c.place > 5);
     END IF;
     this_time := clock_timestamp();
     RETURN QUERY

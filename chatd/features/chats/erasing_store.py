@@ -4,6 +4,13 @@ from chatd.core.context import Tx
 from chatd.core.ids import ChatId
 
 
+async def keep_index(tx: Tx) -> None:
+    """Wait for the portion that search is indexing, and let it begin no other before this transaction ends:
+    an entry that is being made is not there to be deleted yet.
+    """
+    await tx.run("SELECT pg_advisory_xact_lock(25448, 2)")
+
+
 async def erase(tx: Tx, chat_id: ChatId) -> None:
     """The chat, its log and its members, in one statement; seats go with the chat."""
     await tx.run(

@@ -249,6 +249,7 @@ async def erase(tx: Tx, ctx: Ctx, chat_id: ChatId) -> None:
     """The chat is gone with all that was said in it, its members out (``closed``). Raises ChatNotFound."""
     await _lock(tx, chat_id)
     members = [member.user_id for member in await store.members(tx, chat_id)]
+    await erasing_store.keep_index(tx)
     await erasing_store.erase(tx, chat_id)
     await _tell(tx, ctx, "chat.left", chat_id, members, "closed")
 
