@@ -4,6 +4,12 @@ import { ChatdError } from "./chatd.js";
 
 const NAME_KEY = "chatd.push";
 
+/** This browser's device where it is of who is logged in: the next person here takes nothing over unasked. */
+function mine(main) {
+  const [userId, deviceId] = localStorage.getItem(NAME_KEY)?.split(" ") ?? [];
+  return deviceId && userId === main.client.user?.id ? deviceId : null;
+}
+
 /** Why there is none here, or null where there may be. */
 export async function obstacle(main) {
   if (!(await key(main))) return "This server does not push to browsers.";
@@ -24,10 +30,11 @@ async function key(main) {
   }
 }
 
-/** Whether this browser is pushed to. */
-export async function subscribed() {
+/** Whether who is logged in is pushed to in this browser. */
+export async function subscribed(main) {
+  if (!mine(main)) return false;
   const registration = await navigator.serviceWorker?.getRegistration();
-  return Boolean(await registration?.pushManager.getSubscription()) && localStorage.getItem(NAME_KEY) !== null;
+  return Boolean(await registration?.pushManager.getSubscription());
 }
 
 /** Ask the person, subscribe at the browser's push service, and tell the server. Raises ChatdError. */
@@ -47,24 +54,26 @@ export async function turnOn(main) {
 
 /** Push services change their addresses: say at every start where this browser is. */
 export async function renew(main) {
-  if (localStorage.getItem(NAME_KEY) === null || await obstacle(main)) return;
+  if (!mine(main) || await obstacle(main)) return;
   const registration = await navigator.serviceWorker.getRegistration();
   const subscription = await registration?.pushManager.getSubscription();
   if (subscription) await tell(main, subscription);
 }
 
 export async function turnOff(main) {
+  const id = mine(main);
+  if (!id) return;
   const registration = await navigator.serviceWorker?.getRegistration();
   await (await registration?.pushManager.getSubscription())?.unsubscribe();
-  const id = localStorage.getItem(NAME_KEY);
   localStorage.removeItem(NAME_KEY);
-  if (id) await main.client.rest("DELETE", `/devices/${id}`);
+  await main.client.rest("DELETE", `/devices/${id}`);
 }
 
 async function tell(main, subscription) {
   const { endpoint, keys } = subscription.toJSON();
+  const user = main.client.user;
   const { id } = await main.client.rest("POST", "/devices", { provider: "webpush", subscription: { endpoint, keys }, name: "This browser" });
-  localStorage.setItem(NAME_KEY, id);
+  localStorage.setItem(NAME_KEY, `${user.id} ${id}`);
 }
 
 let script = null;

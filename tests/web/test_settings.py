@@ -238,3 +238,25 @@ async def test_who_sees_more_than_ones_name_is_chosen(person: Arrive) -> None:
     assert {**privacy, "profile": "nobody"} == privacy
     await ann.page.reload()
     await expect(field).to_have_value("nobody")
+
+
+async def test_the_next_person_at_a_browser_takes_no_push_over(person: Arrive) -> None:
+    ann = await person("Ann Lee", permissions=["notifications"])
+    page = ann.page
+    await page.add_init_script(
+        SUBSCRIBED.replace("let there = null", "let there").replace("=> there;", "=> (there ??= make());")
+    )
+    await page.reload()
+    await ann.settings("Notifications")
+    place = page.get_by_role("group", name="In this browser")
+    await place.get_by_role("button", name="Turn on").click()
+    await expect(place).to_contain_text("You are told here when this page is closed.")
+    await page.reload()  # it is still so for the same person
+    await expect(place.get_by_role("button", name="Turn off")).to_be_visible()
+
+    # Somebody else was here last; or an older page, which did not say who.
+    for left in ("usr_somebody dev_else", "dev_else"):
+        await page.evaluate("(left) => { localStorage['chatd.push'] = left; }", left)
+        await page.reload()
+        await expect(place).to_contain_text("You are not told here while this page is closed.")
+        assert await page.evaluate("localStorage['chatd.push']") == left
