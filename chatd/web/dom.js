@@ -81,6 +81,32 @@ export function button(iconName, label, onclick, attributes = {}) {
   return h("button", { type: "button", class: "round", "aria-label": label, title: label, onclick, ...attributes }, icon(iconName));
 }
 
+let linkTo = null;
+const notForAll = new Set();
+
+/** `find(mediaId)` is a promise of a link to a picture for who is logged in, or of null: not everybody's is for all. */
+export function showPortraitsBy(find) {
+  linkTo = find;
+  notForAll.clear();
+}
+
+function portrait(url) {
+  const image = h("img", { alt: "", loading: "lazy" });
+  const mediaId = /^\/api\/media\/([^/?]+)$/.exec(url)?.[1];
+  const sign = async () => {
+    notForAll.add(mediaId);
+    image.onerror = () => image.remove();
+    const link = await linkTo(mediaId);
+    if (link) image.src = link;
+    else image.remove();
+  };
+  image.onerror = () => (mediaId && linkTo ? sign() : image.remove());
+  // One that was uploaded here has a small size too; the page may live below another path than the server thinks.
+  if (notForAll.has(mediaId)) sign();
+  else image.src = mediaId ? `.${url}?variant=thumbnail` : url;
+  return image;
+}
+
 /** A picture of somebody: theirs where it is on this server, else their initials on their own colour. */
 export function avatar(id, name, { url = null, status = null, big = false } = {}) {
   const words = (name || "?").match(/[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu) ?? [...(name || "?")].slice(0, 1);
@@ -89,9 +115,7 @@ export function avatar(id, name, { url = null, status = null, big = false } = {}
   element.style.setProperty("--hue", String([...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7)));
   // Pictures elsewhere would tell strangers' servers who looks at whom, and the page's policy forbids them.
   if (url && new URL(url, location.href).origin === location.origin) {
-    // One that was uploaded here has a small size too; the page may live below another path than the server thinks.
-    const src = url.startsWith("/api/media/") ? `.${url}?variant=thumbnail` : url;
-    element.append(h("img", { src, alt: "", loading: "lazy", onerror: (event) => event.target.remove() }));
+    element.append(portrait(url));
   }
   if (status && status !== "offline") element.append(h("span", { class: `dot ${status}` }));
   return element;

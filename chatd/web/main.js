@@ -2,8 +2,9 @@
 
 import { sleep } from "./chatd-session.js";
 import { Conversation } from "./conversation.js";
-import { attempt, batched, h, toast, explain } from "./dom.js";
+import { attempt, batched, h, toast, explain, showPortraitsBy } from "./dom.js";
 import { Nearby } from "./gp.js";
+import { portraitsFor } from "./media.js";
 import { Mine } from "./mine.js";
 import { Notices } from "./notices.js";
 import { renew } from "./push.js";
@@ -21,6 +22,7 @@ export class Main {
 
   constructor(root, client, model, features) {
     Object.assign(this, { client, model, features });
+    showPortraitsBy(portraitsFor(this));
     this.mine = new Mine(client, model, features);
     this.sidebar = new Sidebar(this);
     this.banner = h("div", { class: "banner", role: "status", hidden: true });

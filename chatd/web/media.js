@@ -22,6 +22,23 @@ async function detailsOf(main, mediaId) {
   return details;
 }
 
+/** For `showPortraitsBy`: links for who is logged in now; what is not for them is asked for once. */
+export function portraitsFor(main) {
+  known.clear(); // links are one person's: somebody else may have been here before
+  const missing = new Set();
+  return async (mediaId) => {
+    if (missing.has(mediaId)) return null;
+    try {
+      const { url, thumbnail_url: small } = await detailsOf(main, mediaId);
+      return url ? reachable(main, small ?? url) : null;
+    } catch (error) {
+      if (!error.code) throw error;
+      if (error.status === 404) missing.add(mediaId);
+      return null;
+    }
+  };
+}
+
 /** An attachment of a message as an element: a picture or a video that keeps its place while it loads. */
 export function showAttachment(view, { media_id, width, height }) {
   const place = h("div", { class: "attachment", role: "group", "aria-label": "Attachment" }, icon("file"));

@@ -172,3 +172,20 @@ async def test_many_files_take_turns_and_one_that_waits_can_be_left_out(person: 
     await expect(page.locator(".attaching .done")).to_have_count(6)
     assert under_way.empty()
     await expect(page.locator(".toast.bad")).to_have_count(0)
+
+
+async def test_a_picture_that_is_not_for_everyone_is_seen_by_whom_it_is_for(person: Arrive) -> None:
+    ann, bob = await conversation(person)
+    await bob.rest("PATCH", "/privacy", {"profile": "shared_chats"})
+    await bob.settings("Profile")
+    async with bob.page.expect_file_chooser() as choosing:
+        await bob.page.get_by_role("button", name="Choose a picture").click()
+    whole = {"name": "me.png", "mimeType": "image/png", "buffer": picture(600, 600)}
+    await (await choosing.value).set_files([whole])
+    mine = bob.page.get_by_role("button", name="Choose another picture").locator("img")
+    await expect(mine).to_have_js_property("naturalWidth", 480)
+    await bob.rest("POST", "/chats", {"type": "group", "title": "Lake", "member_ids": [await ann.id()]})
+    await ann.page.reload()
+    await ann.page.get_by_role("button", name="Bob Ray: details").click()
+    theirs = ann.page.get_by_role("dialog", name="Bob Ray").locator(".avatar.big img")
+    await expect(theirs).to_have_js_property("naturalWidth", 480)
