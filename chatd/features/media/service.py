@@ -173,7 +173,11 @@ async def _claimed(ctx: Ctx, media_id: MediaId) -> AsyncIterator[Row]:
     """The upload of a pending medium, for the caller alone; given back where it does not come to an end."""
     now = ctx.clock.now()
     until = now + timedelta(seconds=_grace(ctx))
-    if not await store.claim(ctx.db, media_id, now, until, until, AT_ONCE):
+    async with ctx.db.transaction() as tx:
+        # Counted one after the other: of many at once none would see another's claim, and all would pass.
+        await store.lock_uploads(tx, media_id)
+        claimed = await store.claim(tx, media_id, now, until, until, AT_ONCE)
+    if not claimed:
         raise await _unclaimed(ctx, media_id, now)
     try:
         row = await store.find(ctx.db, media_id)

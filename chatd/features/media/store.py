@@ -99,14 +99,25 @@ async def find_open(
     )
 
 
+async def lock_uploads(tx: Tx, media_id: str) -> None:
+    """Nobody else claims an upload of this medium's owner until the transaction ends."""
+    await tx.run(
+        """
+        SELECT pg_advisory_xact_lock(hashtextextended('media.claim ' || owner_id::text, 0))
+        FROM media WHERE id = $1
+        """,
+        media_id,
+    )
+
+
 async def claim(
-    q: Queries, media_id: str, now: datetime, until: datetime, collect_after: datetime, at_once: int
+    tx: Tx, media_id: str, now: datetime, until: datetime, collect_after: datetime, at_once: int
 ) -> bool:
     """Take the upload of a pending medium for oneself; False where it is none, or is taken, or its owner has
-    so many under way already.
+    so many under way already. The caller has locked the uploads of its owner, in a statement before.
     """
     return (
-        await q.run(
+        await tx.run(
             """
             UPDATE media SET claimed_until = $3, collect_after = greatest(collect_after, $4)
             WHERE id = $1 AND status = 'pending' AND (claimed_until IS NULL OR claimed_until < $2)

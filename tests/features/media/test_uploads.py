@@ -5,6 +5,7 @@ import io
 from datetime import timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 from PIL import Image
 
@@ -252,6 +253,39 @@ async def test_of_one_user_s_uploads_four_are_under_way_at_once(studio: Studio) 
     async with asyncio.timeout(10):
         while (await studio.put(begun[4]["upload_url"], picture()))[0] != 200:
             await asyncio.sleep(0.01)
+
+
+async def test_of_many_that_begin_in_one_moment_no_more_than_four_pass(studio: Studio, database: str) -> None:
+    (ann,) = await studio.world.users(1)
+    begun = [await studio.begin(ann) for _ in range(12)]
+    gate, answers = asyncio.Event(), []
+
+    async def body():
+        yield bytes(9)
+        await gate.wait()
+
+    async def put(url: str) -> None:
+        answers.append((await studio.put(url, body()))[0])
+
+    holder = await asyncpg.connect(database)
+    try:
+        async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+            async with holder.transaction():
+                # Held, so that those who do not wait for each other have all counted before one claims.
+                await holder.execute("SELECT FROM media FOR UPDATE")
+                for each in begun:
+                    tasks.create_task(put(each["upload_url"]))
+                waiting = "wait_event_type = 'Lock' AND datname = current_database()"
+                while await holder.fetchval(f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}") < 5:
+                    await holder.execute("SELECT pg_stat_clear_snapshot()")
+                    await asyncio.sleep(0.01)
+            while len(await studio.under_way()) + len(answers) < 12:
+                await asyncio.sleep(0.01)
+            assert (len(await studio.under_way()), set(answers)) == (4, {429})
+            gate.set()
+    finally:
+        await holder.close()
+    assert sorted(answers) == [422] * 4 + [429] * 8
 
 
 async def test_what_is_collected_while_it_comes_in_leaves_nothing(studio: Studio) -> None:
