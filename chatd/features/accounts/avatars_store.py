@@ -11,6 +11,13 @@ async def lock_profile(tx: Tx, user_id: str) -> UserId | None:
     return await tx.maybe(UserId, "SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE", user_id)
 
 
+async def shows(tx: Tx, user_id: str, url: str) -> bool:
+    """Whether this is the picture of the user."""
+    return await tx.one(
+        bool, "SELECT EXISTS (SELECT 1 FROM users WHERE id = $1 AND avatar_url = $2)", user_id, url
+    )
+
+
 async def set_avatar(tx: Tx, user_id: str, media_id: str | None, url: str | None, now: datetime) -> None:
     """The picture of a user, here as a medium of ours."""
     await tx.run(

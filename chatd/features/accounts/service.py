@@ -16,7 +16,7 @@ from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Banned, EmailTaken, Forbidden, Unauthenticated, UserNotFound, ValidationFailed
 from chatd.core.ids import Ids, UserId
 from chatd.features.accounts import census_store, oidc, passwords, rules, security, sessions_store, store
-from chatd.features.accounts.avatars import lock_profile, set_avatar
+from chatd.features.accounts.avatars import already_shows, lock_profile, set_avatar
 from chatd.features.accounts.bans import (
     ban,
     banned,
@@ -259,8 +259,10 @@ async def patch_profile(ctx: Ctx, user_id: str, wanted: PatchProfile) -> None:
     if user_id != me and rank((await standing(ctx, ctx.db, me)).roles) < rank(["admin"]):
         raise Forbidden("This is not your profile")
     given = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not UNSET}
-    checked = {name: _CHECKS[name](value) for name, value in given.items()}
     async with ctx.db.transaction() as tx:
+        if "avatar_url" in given and await already_shows(tx, UserId(user_id), given["avatar_url"]):
+            del given["avatar_url"]
+        checked = {name: _CHECKS[name](value) for name, value in given.items()}
         if not await store.patch_user(tx, user_id, list(checked), now=ctx.clock.now(), **checked):
             raise UserNotFound
         if user_id != me:

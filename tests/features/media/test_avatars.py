@@ -1,7 +1,9 @@
 """A picture of one's own in one's profile."""
 
 import asyncio
+from datetime import timedelta
 
+from chatd.core.ids import MediaId
 from chatd.features.media import service
 from tests.features.media.conftest import Studio
 from tests.features.media.files import mp4, picture
@@ -50,6 +52,30 @@ async def test_an_address_elsewhere_takes_its_place(studio: Studio) -> None:
         await service.collect(studio.world.nodes[0].ctx)
         assert len(await studio.objects()) == avatars
     assert await shown(studio, bob, ann) == [other["avatar_url"]] * 2
+
+
+async def test_a_profile_sent_back_as_it_was_told_keeps_the_picture(studio: Studio) -> None:
+    ann, bob = await studio.world.users(2)
+    medium, other = await face(studio, ann), await face(studio, bob)
+    assert await wear(studio, ann, medium) == 200
+    _, told = await studio.world.rest(ann, "GET", "/api/users/me")
+    change = {"avatar_url": told["avatar_url"], "bio": "sings"}
+    assert (await studio.world.rest(ann, "PATCH", "/api/users/me", change))[0] == 200
+    _, profile = await studio.world.rest(ann, "GET", "/api/users/me")
+    assert (profile["bio"], profile["avatar_url"]) == ("sings", f"/api/media/{medium}")
+    held = "SELECT avatar_media_id FROM users WHERE id = $1"
+    assert await studio.world.nodes[0].db.one(MediaId, held, ann) == medium
+    studio.world.clock.offset = timedelta(hours=25)
+    await service.collect(studio.world.nodes[0].ctx)
+    studio.world.clock.offset = timedelta()
+    assert (await studio.get(bob, medium))[0] == 200
+    # Nothing else of ours is taken so: not another's, and not one's own of before.
+    for refused in (f"/api/media/{other}", "/api/media/med_01h455vb4pex5vsknk084sn02q", "/a.jpg"):
+        body = {"avatar_url": refused}
+        assert (await studio.world.rest(ann, "PATCH", "/api/users/me", body))[0] == 422
+    assert (await studio.world.rest(ann, "PATCH", "/api/users/me", {"avatar_url": None}))[0] == 200
+    body = {"avatar_url": f"/api/media/{medium}"}
+    assert (await studio.world.rest(ann, "PATCH", "/api/users/me", body))[0] == 422
 
 
 async def test_only_a_small_picture_of_one_s_own_that_nobody_was_sent(studio: Studio) -> None:
