@@ -123,14 +123,15 @@ async def tell_watchers(tx: Tx, ctx: Ctx, gp: Gp, *, gone: bool = False) -> None
     around = geo.cells_5_within(gp.cell, MAX_WATCH_KM)
     limit = ctx.settings.gp.watch_fanout
     watchers = await discovery_store.watchers(tx, gp.id, around, ctx.clock.now(), limit)
-    if gone or gp.member_count >= ctx.settings.gp.max_members:
-        if watchers:
-            event = GpNearby(change="removed", gp_ids=(gp.id,))
-            tx.after_commit(ctx.broker.to_users, [watcher.user_id for watcher in watchers], event)
-        return
+    shown = not gone and gp.member_count < ctx.settings.gp.max_members
+    removed: list[UserId] = []
     by_cell: dict[int, list[UserId]] = {}
     for watcher in watchers:
-        by_cell.setdefault(watcher.cell, []).append(watcher.user_id)
+        # As with a full one: who has it on the map since before a block hid it is not to keep it there.
+        hearers = by_cell.setdefault(watcher.cell, []) if shown and not watcher.hidden else removed
+        hearers.append(watcher.user_id)
+    if removed:
+        tx.after_commit(ctx.broker.to_users, removed, GpNearby(change="removed", gp_ids=(gp.id,)))
     for cell, user_ids in by_cell.items():
         event = GpNearby(change="changed", gps=(_nearby(ctx, gp, cell),))
         tx.after_commit(ctx.broker.to_users, user_ids, event)

@@ -220,24 +220,24 @@ async def delete_lapsed(q: Queries, now: datetime, limit: int) -> int:
 async def watchers(
     q: Queries, gp_id: GpId, cells_5: Sequence[int], now: datetime, limit: int
 ) -> list[Watcher]:
-    """Who watches a place that this GP is near to, with filters that let it pass, and no block with anybody
-    in it.
+    """Who watches a place that this GP is near to, with filters that let it pass, and from whom of them it
+    is hidden: a block stands with somebody in it.
     """
     return await q.rows(
         Watcher,
         """
-        SELECT w.user_id, w.cell
+        SELECT w.user_id, w.cell,
+               EXISTS (
+                   SELECT 1 FROM gp_members m JOIN user_blocks b
+                     ON (b.blocker_id = m.user_id AND b.blocked_id = w.user_id)
+                     OR (b.blocker_id = w.user_id AND b.blocked_id = m.user_id)
+                   WHERE m.gp_id = g.id)
         FROM gps g
         JOIN gp_watches w ON w.cell_5 = ANY ($2::bigint[]) AND w.until > $3
         WHERE g.id = $1 AND gp_km(w.lat, w.lng, g.lat, g.lng) <= w.max_km + 0.000001
           AND (w.category IS NULL OR w.category = g.category)
           AND (w.sub_type IS NULL OR w.sub_type = g.sub_type)
           AND (w.topic IS NULL OR g.topics @> ARRAY[w.topic])
-          AND NOT EXISTS (
-              SELECT 1 FROM gp_members m JOIN user_blocks b
-                ON (b.blocker_id = m.user_id AND b.blocked_id = w.user_id)
-                OR (b.blocker_id = w.user_id AND b.blocked_id = m.user_id)
-              WHERE m.gp_id = g.id)
         LIMIT $4
         """,
         gp_id,

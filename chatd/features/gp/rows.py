@@ -128,7 +128,8 @@ class Census(msgspec.Struct, frozen=True):
 
 
 class Watcher(msgspec.Struct, frozen=True):
-    """Somebody who hears of GPs near a place."""
+    """Somebody who hears of GPs near a place; ``hidden``, of a GP in which they are not to meet somebody."""
 
     user_id: UserId
     cell: int
+    hidden: bool

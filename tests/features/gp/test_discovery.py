@@ -189,6 +189,28 @@ async def test_a_watcher_hears_of_what_comes_changes_fills_and_goes(world, eve):
     ]
 
 
+async def test_a_watcher_from_whom_a_block_hides_it_is_told_that_it_is_removed(world, eve):
+    blocked, blocker, bob, cee = await world.people(4)
+    await watch(world, eve)
+    await watch(world, bob)
+    await world.db.run(
+        "INSERT INTO user_blocks (blocker_id, blocked_id) VALUES ($1, $2), ($3, $1)", eve, blocked, blocker
+    )
+    for met in (blocked, blocker):
+        world.broker.pushed.clear()
+        (gp,) = await gps_at(world, DELHI)
+        await world.join(gp, met)
+        await world.join(gp, cee)
+        await service.leave(world.as_(met), gp.id)
+        told = {
+            user: [(e.change, *(g.member_count for g in e.gps), *e.gp_ids) for e in heard(world, user)]
+            for user in (eve, bob)
+        }
+        assert told[bob] == [("changed", n) for n in (1, 2, 3, 2)]
+        # Said of each change while they are there, and of none who they are.
+        assert told[eve] == [("changed", 1), *[("removed", gp.id)] * 2, ("changed", 2)]
+
+
 async def test_a_watch_has_a_reach_filters_and_an_end(world, eve):
     full = await watch(world, eve, max_km=15, category="Vibe GP", topic="Meme talk")
     assert full.until > world.clock.now()
