@@ -287,8 +287,10 @@ async def _find_open(ctx: Ctx, media_id: MediaId, viewer: UserId | None, moderat
     row = await store.find_open(ctx.db, media_id, viewer, moderator, ctx.clock.now())
     if row is None or row.purpose != "avatar" or row.owner_id is None:
         return row
-    # It is shown to whom the profile is.
-    return None if await relations.profiles_hidden(ctx.db, viewer, [row.owner_id]) else row
+    # It is shown to whom the profile is, and to those who are to judge it.
+    if not await relations.profiles_hidden(ctx.db, viewer, [row.owner_id]):
+        return row
+    return row if moderator and await store.owner_reported(ctx.db, row.owner_id) else None
 
 
 async def _link(ctx: Ctx, row: Row, variant: Variant, viewer: Actor) -> tuple[str, datetime]:

@@ -99,6 +99,18 @@ async def find_open(
     )
 
 
+async def owner_reported(q: Queries, owner_id: str) -> bool:
+    """Whether a case about this user is open."""
+    return await q.one(
+        bool,
+        """
+        SELECT EXISTS (SELECT 1 FROM moderation_cases
+                       WHERE subject = 'user' AND subject_id = $1 AND status IN ('pending', 'claimed'))
+        """,
+        owner_id,
+    )
+
+
 async def lock_uploads(tx: Tx, media_id: str) -> None:
     """Nobody else claims an upload of this medium's owner until the transaction ends."""
     await tx.run(

@@ -147,6 +147,30 @@ async def test_it_is_shown_to_whom_the_profile_is(studio: Studio) -> None:
                 assert (profile, answer.status) == (profile, status)
 
 
+async def test_a_moderator_sees_a_hidden_one_while_a_case_about_its_user_is_open(studio: Studio) -> None:
+    ann, bob, mod = await studio.world.users(3)
+    medium = await face(studio, ann)
+    assert await wear(studio, ann, medium) == 200
+    assert (await studio.world.rest(ann, "PATCH", "/api/privacy", {"profile": "nobody"}))[0] == 200
+    url = f"{studio.world.url()}/api/media/{medium}"
+    headers = {"Authorization": f"Bearer {studio.world.token(mod, roles=('user', 'moderator'))}"}
+
+    async def seen(address: str = url) -> int:
+        async with studio.world.http.get(address, headers=headers) as answer:
+            return answer.status
+
+    assert await seen() == 404
+    report = await studio.world.rest(bob, "POST", f"/api/users/{ann}/report", {"reason": "violence"})
+    assert report[0] < 300
+    async with studio.world.http.get(f"{url}/details", headers=headers) as answer:
+        link = (await answer.json())["url"]
+    db = studio.world.nodes[0].db
+    for status, expected in (("pending", 200), ("claimed", 200), ("resolved", 404), ("dismissed", 404)):
+        await db.run("UPDATE moderation_cases SET status = $1", status)
+        assert (status, await seen(), await seen(link)) == (status, expected, expected)
+        assert (await studio.get(bob, medium))[0] == 404
+
+
 async def test_who_deletes_the_account_takes_it_along(studio: Studio) -> None:
     ann, bob = await studio.world.users(2)
     medium = await face(studio, ann)
