@@ -200,7 +200,8 @@ async def test_who_has_a_block_with_somebody_inside_does_not_meet_them(one: Worl
     assert (await post(one, cid, "join", {"gpId": gp_id}))[0] == 200
     await watcher.event("gp.nearby", change="changed")
     await phone.fence()
-    assert [f["change"] for f in phone.seen("gp.nearby")] == ["full"]
+    # As with one that is full: gone from the map, which says nothing of a block.
+    assert [f["change"] for f in phone.seen("gp.nearby")] == ["full", "removed"]
 
     assert (await one.rest(pair[0], "DELETE", f"/api/blocks/{pair[1]}"))[0] == 204
     assert await seen(eve) == [1, 1, 1, 1, 200]
