@@ -48,7 +48,7 @@ Profiles are by CPU time of the worker (cProfile over `thread_time`, and py-spy)
   is the message's own way through gateway and commit, shared by all its deliveries. With more in flight the
   frames of a round are joined, one `write` carries them all, and the copy into the kernel is what is left.
   There the load process is at its end before the server.
-- **durable.** The worker's CPU, then PostgreSQL's. A send costs the worker some 50 µs: a third for reading,
+- **durable.** The worker's CPU, then PostgreSQL's. A send costs the worker some 60 µs: a third for reading,
   checking and dispatching the command, a fifth for the statement's arguments and rows, a sixth for the ack
   and message.new, a tenth for Redis. Two designs were compared: the library's frame parser took 10 µs a
   send, so whole frames are cut here and only unusual ones go to it; and ack and message left in two writes,
