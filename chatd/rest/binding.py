@@ -8,7 +8,8 @@ it cannot decode; whatever is not valid is refused with the place it stands at.
 import asyncio
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import unquote_to_bytes
@@ -33,6 +34,13 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # An escaped NUL whose backslash is not itself escaped.
 _NUL_ESCAPE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+# How text has to be written that stands for a number or a time. msgspec reads more: 1e3 and 1.0 as whole
+# numbers, nan as a number, seconds since 1970 as a time, and null as nothing.
+_FORMS = {
+    int: (re.compile(r"-?[0-9]+"), "expected a whole number in decimal digits"),
+    float: (re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?"), "expected a number"),
+    datetime: (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}.*"), "expected a time (RFC 3339)"),
+}
 
 
 class Binding:
@@ -51,6 +59,8 @@ class Binding:
         self.path_type = msgspec.defstruct("Path", [(name, hints[name]) for name in self.path_names])
         self.query_type: Any = hints.get("query")
         self.lists = _list_fields(self.query_type) if self.query_type is not None else {}
+        self.path_forms = _forms(self.path_type)
+        self.query_forms = _forms(self.query_type) if self.query_type is not None else {}
         self.body_type: Any = hints.get("body")
         self.body_optional = self.body_type is not None and NoneType in get_args(self.body_type)
         self._decode: Callable[[bytes], Any] | None = None
@@ -62,10 +72,10 @@ class Binding:
         """The handler's keyword arguments. Raises ValidationFailed and other AppErrors of status 4xx."""
         found: dict[str, Any] = {}
         if self.path_names:
-            path = self._convert(dict(request.match_info), self.path_type)
+            path = _convert(dict(request.match_info), self.path_type, self.path_forms)
             found.update((name, getattr(path, name)) for name in self.path_names)
         if self.query_type is not None:
-            found["query"] = self._convert(self._query(request), self.query_type)
+            found["query"] = _convert(self._query(request), self.query_type, self.query_forms)
         if self.raw:
             found["body"] = RawBody(request)
         elif self._decode is not None:
@@ -100,15 +110,6 @@ class Binding:
             else:
                 values[name] = value
         return values
-
-    def _convert(self, values: Mapping[str, Any], kind: type[msgspec.Struct]) -> Any:
-        for name, value in values.items():
-            if any("\0" in text for text in ([value] if isinstance(value, str) else value)):
-                raise ValidationFailed.at(f"$.{name}", "must not contain NUL")
-        try:
-            return msgspec.convert(values, kind, strict=False)
-        except msgspec.ValidationError as error:
-            raise invalid(error) from None
 
     async def _read(self, request: web.Request) -> bytes:
         if not request.body_exists:
@@ -151,6 +152,23 @@ class Binding:
         if b"\\u0000" in raw and _NUL_ESCAPE.search(_encode(body)):
             raise ValidationFailed.at(_place_of_nul(msgspec.to_builtins(body), "$"), "must not contain NUL")
         return body
+
+
+def _convert(values: Mapping[str, Any], kind: type[msgspec.Struct], forms: Mapping[str, type]) -> Any:
+    for name, value in values.items():
+        texts = [value] if isinstance(value, str) else value
+        if any("\0" in text for text in texts):
+            raise ValidationFailed.at(f"$.{name}", "must not contain NUL")
+        if name in forms:
+            form, expected = _FORMS[forms[name]]
+            for i, text in enumerate(texts):
+                if not form.fullmatch(text):
+                    place = f"$.{name}" if isinstance(value, str) else f"$.{name}[{i}]"
+                    raise ValidationFailed.at(place, expected)
+    try:
+        return msgspec.convert(values, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from None
 
 
 def answer_type(returned: Any) -> Any:
@@ -199,9 +217,19 @@ def _place_of_nul(value: Any, path: str) -> str:
 
 def _list_fields(kind: type[msgspec.Struct]) -> dict[str, bool]:
     """Wire name of each field of a query struct, and whether it takes many values."""
+    return {wire: _is_list(hint) for wire, hint in _fields(kind)}
+
+
+def _forms(kind: type[msgspec.Struct]) -> dict[str, type]:
+    """Wire name of each field that is a number or a time (or more of them), and which."""
+    scalars = ((wire, _scalars(hint) & _FORMS.keys()) for wire, hint in _fields(kind))
+    return {wire: found.pop() for wire, found in scalars if len(found) == 1}
+
+
+def _fields(kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
     hints = get_type_hints(kind, include_extras=True)
-    names = zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True)
-    return {wire: _is_list(hints[name]) for name, wire in names}
+    for name, wire in zip(kind.__struct_fields__, kind.__struct_encode_fields__, strict=True):
+        yield wire, hints[name]
 
 
 def _is_list(hint: Any) -> bool:
@@ -211,3 +239,13 @@ def _is_list(hint: Any) -> bool:
     if origin in (Union, UnionType):
         return any(_is_list(arg) for arg in get_args(hint))
     return (origin or hint) in (list, tuple, set, frozenset)
+
+
+def _scalars(hint: Any) -> set[Any]:
+    """The types of the single values that a hint takes."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _scalars(args[0])
+    if origin in (Union, UnionType, list, tuple, set, frozenset):
+        return set().union(*map(_scalars, args))
+    return {hint}

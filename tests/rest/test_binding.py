@@ -65,6 +65,36 @@ async def test_a_bad_query_says_where(client, query, path):
     assert problem["errors"][0]["path"] == path
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["1e1", "1.0", "+1", "%2B1", "%201", "1%20", "1_0", "0x1", "%D9%A1", "%EF%BC%91", "null", "true", "--1"],
+)
+@pytest.mark.parametrize("place", ["query", "query list", "path"])
+async def test_a_whole_number_is_written_in_decimal_digits(client, place, written):
+    target, path = {
+        "query": (f"/things?limit={written}", "$.limit"),
+        "query list": (f"/things?sizes=1,{written}", "$.sizes[1]"),
+        "path": (f"/sizes/{written}", "$.size"),
+    }[place]
+    status, problem, _ = await client("GET", raw(target))
+    assert (status, problem["code"]) == (422, "validation_failed")
+    assert problem["errors"][0]["path"] == path
+
+
+async def test_a_whole_number_in_decimal_digits_is_one(client):
+    assert (await client("GET", "/things?limit=17&sizes=1,22"))[1]["sizes"] == [1, 22]
+    assert (await client("GET", "/sizes/17"))[1]["name"] == "17"
+
+
+@pytest.mark.parametrize(
+    "query", ["before=5", "before=1e3", "before=null", "most=nan", "most=inf", "most=null"]
+)
+async def test_a_time_is_written_as_one_and_a_number_is_a_number(client, query):
+    status, problem, _ = await client("GET", raw(f"/things?{query}"))
+    assert (status, problem["code"]) == (422, "validation_failed")
+    assert problem["errors"][0]["path"] == f"$.{query.partition('=')[0]}"
+
+
 async def test_what_a_query_does_not_know_is_let_be(client):
     assert (await client("GET", "/things?utm=1&utm=2"))[0] == 200
 

@@ -40,6 +40,8 @@ class Search(msgspec.Struct, frozen=True):
     user_ids: Annotated[list[UserId], Meta(max_length=3)] = []
     before: datetime | None = None
     q: Annotated[str, Meta(pattern=NO_NUL)] | None = None
+    sizes: list[int] = []
+    most: float | None = None
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -51,11 +53,19 @@ class Found(msgspec.Struct, frozen=True):
     q: str | None
     address: str
     user_id: str
+    sizes: list[int]
 
 
 async def search(ctx: Ctx, query: Search) -> Found:
     """Look for things."""
-    return Found(query.limit, query.user_ids, query.before, query.q, ctx.address, ctx.actor.user_id)
+    return Found(
+        query.limit, query.user_ids, query.before, query.q, ctx.address, ctx.actor.user_id, query.sizes
+    )
+
+
+async def measure(ctx: Ctx, size: int) -> Thing:
+    """A thing by a number."""
+    return Thing(str(size))
 
 
 async def show(ctx: Ctx, chat_id: ChatId) -> Thing:
@@ -109,6 +119,7 @@ async def hurry(ctx: Ctx) -> Thing:
 ROUTES = (
     get("/things", search),
     get("/things/{chat_id}", show, raises=(ChatNotFound,)),
+    get("/sizes/{size}", measure, limit="none"),
     put("/things/{chat_id}/reactions/{emoji}", react, limit="none"),
     post("/things", make, limit="none"),
     delete("/things/{chat_id}", take_back, limit="none"),
