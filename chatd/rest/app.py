@@ -36,6 +36,9 @@ access = logging.getLogger("chatd.access")
 #: After this a handler is cancelled; its statements have shorter bounds of their own.
 REQUEST_TIMEOUT_S: Final = 30.0
 PREFIX: Final = "/api"
+#: So many times ``limits.rest_per_minute`` an address may come without a good token: behind one address there
+#: may be many people whose tokens have just run out.
+STRANGERS: Final = 10
 HEADERS: Final = {
     "Server": "chatd",
     "X-Content-Type-Options": "nosniff",
@@ -123,7 +126,7 @@ class _Served:
         bound = asyncio.timeout(seconds)
         try:
             async with bound:
-                ctx = replace(await self._ctx(request), base_url=self.edge.base_url(request))
+                ctx = replace(await self._admitted(request), base_url=self.edge.base_url(request))
                 if self.limit:
                     key = ctx.actor.user_id or f"address {rate_key(ctx.address)}"
                     await ctx.limiter.require(self.bucket, key, limit=self.limit, period_s=60)
@@ -135,6 +138,18 @@ class _Served:
             log.error("%s %s took more than %s s", self.route.method, self.route.path, seconds)
             raise Unavailable("This took too long") from None
         return self.binding.respond(result)
+
+    async def _admitted(self, request: web.Request) -> Ctx:
+        """Who asks. Raises what ``_ctx`` does, or RateLimited where an address goes on and on with that."""
+        try:
+            return await self._ctx(request)
+        except AppError as error:
+            # Only those who are turned away are counted: it costs nobody else anything.
+            most = STRANGERS * self.parts.settings.limits.rest_per_minute
+            if most and error.status in (401, 403):
+                nobody = self.parts.make_ctx(NOBODY, request[_CORRELATION], self.edge.address(request))
+                await nobody.limiter.require("strangers", rate_key(nobody.address), limit=most, period_s=60)
+            raise
 
     async def _ctx(self, request: web.Request) -> Ctx:
         origin, address = request[_CORRELATION], self.edge.address(request)

@@ -109,9 +109,9 @@ class _Described:
         """What it may answer: its own declared errors, and those of the edge that can befall it."""
         route, errors = self.route, {*self.route.raises, *_ALWAYS}
         if route.internal:
-            errors.add(Unauthenticated)
+            errors |= {Unauthenticated, RateLimited}
         elif route.auth:
-            errors |= {Unauthenticated, Banned}
+            errors |= {Unauthenticated, Banned, RateLimited}
         if route.limit != "none":
             errors.add(RateLimited)
         if self.binding.path_names or self.binding.query_type is not None:

@@ -93,6 +93,42 @@ async def test_nobody_is_counted_by_address():
         assert toy.limiter.counts == {("rest", "address 127.0.0.1"): 1}
 
 
+@pytest.mark.parametrize("token", ["", "Bearer bad", "Bearer revoked"])
+async def test_an_address_that_comes_without_a_good_token_is_told_to_wait(client_with, token):
+    async with client_with(Settings(limits=Limits(rest_per_minute=1))) as client:
+        strangers = {"Authorization": token} if token else {}
+        calls = [
+            ("GET", "/things"),
+            ("GET", f"/things/{CHAT}"),
+            ("POST", "/things"),
+            ("DELETE", f"/things/{CHAT}"),
+        ]
+        statuses = [(await client(*calls[i % 4], headers=strangers))[0] for i in range(12)]
+        assert statuses == [401] * 10 + [429] * 2
+        _, problem, response = await client("GET", "/things", headers=strangers)
+        assert problem["code"] == "rate_limited"
+        assert response.headers["Retry-After"] == "60"
+        # Whoever has a token is let in from there as before, and counted nowhere but among their own.
+        assert (await client("GET", "/things"))[0] == 200
+        assert (await client("GET", "/whoami", headers=strangers))[0] == 200
+        assert client.toy.limiter.counts == {("strangers", "127.0.0.1"): 13, ("rest", USER): 1}
+
+
+async def test_strangers_behind_a_trusted_proxy_are_told_apart(client_with):
+    with_proxy = Settings(limits=Limits(rest_per_minute=1), server=Server(trusted_proxies=("127.0.0.0/8",)))
+    async with client_with(with_proxy) as client:
+        for said in ("203.0.113.9", "2001:db8::1", "2001:db8::2"):
+            await client("GET", "/things", headers={"X-Forwarded-For": said})
+        counted = {"203.0.113.9": 1, "2001:db8::/64": 2}
+        assert client.toy.limiter.counts == {("strangers", key): count for key, count in counted.items()}
+
+
+async def test_strangers_are_not_counted_where_the_limit_is_off(client_with):
+    async with client_with(Settings(limits=Limits(rest_per_minute=0))) as client:
+        assert (await client("GET", "/things", headers=NONE))[0] == 401
+        assert client.toy.limiter.counts == {}
+
+
 async def test_forwarded_addresses_are_believed_from_trusted_proxies_only(client, client_with):
     sent = {"Authorization": "Bearer good", "X-Forwarded-For": "6.6.6.6, 203.0.113.9"}
     assert (await client("GET", "/things", headers=sent))[1]["address"] == "127.0.0.1"
