@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
+from chatd.core.mailboxes import mailbox
+
 Count = Annotated[int, Meta(ge=0)]
 AtLeastOne = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
@@ -183,6 +185,13 @@ class Mail(Section, frozen=True):
     username: str = ""
     sender: str = "chatd <chatd@localhost>"
     timeout_s: Patience = 20.0
+
+    def __post_init__(self) -> None:
+        # Said at the start: found at the first letter, it would hold up all of them.
+        try:
+            mailbox(self.sender)
+        except ValueError:
+            raise ValueError(f"mail.sender {self.sender!r} is not one address, as Name <name@host>") from None
 
 
 class Push(Section, frozen=True):

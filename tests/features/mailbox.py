@@ -22,7 +22,17 @@ class Mailbox:
         self.rcpts: list[str] = []
         self.answers: list[str] = []
         self.rcpt_answers: list[str] = []
+        self.senders: list[str] = []
+        self.sender_answers: list[str] = []
         self.port = 0
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        if self.sender_answers:
+            return self.sender_answers.pop(0)
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        self.senders.append(address)
+        return "250 OK"
 
     async def handle_RCPT(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
         if self.rcpt_answers:

@@ -156,6 +156,32 @@ async def test_an_address_that_cannot_be_written_to_does_not_hold_up_the_others(
     assert await waiting(ctx) == 0
 
 
+async def test_a_sender_that_the_server_refuses_costs_no_letter(ctx):
+    async with mailbox() as box:
+        ctx = by(ctx, box)
+        box.sender_answers = ["550 not from here", "553 nor so"] * 3
+        for address in ("ann@example.com", "bob@example.com"):
+            await service.write(ctx, ctx.db, Letter(address, "Hello", "x"))
+        for _ in range(3):
+            await jobs.deliver(ctx)
+            assert await waiting(ctx) == 2
+            ctx.clock.offset += timedelta(minutes=1)  # type: ignore[attr-defined]
+        await jobs.deliver(ctx)
+    assert (len(box.letters), await waiting(ctx)) == (2, 0)
+
+
+async def test_a_sender_of_any_language_is_written_so_that_every_server_takes_it(ctx):
+    async with mailbox() as box:
+        ctx = with_mail(ctx, box, sender="Grüße <chat@bücher.example>")
+        await service.write(ctx, ctx.db, LETTER)
+        await jobs.deliver(ctx)
+    [letter] = box.letters
+    assert box.senders == ["chat@xn--bcher-kva.example"]
+    assert letter["From"] == "Grüße <chat@xn--bcher-kva.example>"
+    assert letter["Message-ID"].endswith("@xn--bcher-kva.example>")
+    assert await waiting(ctx) == 0
+
+
 # --------------------------------------------------------------------------------------------------- TLS
 
 

@@ -118,11 +118,41 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
         ("CHATD_SERVER_PORT", "70000", "server.port"),
         ("CHATD_SOCKET_COMPRESSION", "perhaps", "CHATD_SOCKET_COMPRESSION"),
         ("CHATD_ENVIRONMENT", "staging", "environment"),
+        *(
+            ("CHATD_MAIL_SENDER", sender, "mail.sender")
+            for sender in (
+                *("", "Chat", "Chat <chat>", "Chat <chat@@chat.example>", "a@chat.example, b@chat.example"),
+                *(
+                    "Chat <chat@chat.example",
+                    "Chat, Inc <chat@chat.example>",
+                    "ü@chat.example",
+                    "chat@a..example",
+                ),
+                *(
+                    "chat@chat.example\r\nBcc: all@chat.example",
+                    f"chat@{'long' * 20}.example",
+                    "<@chat.example>",
+                ),
+            )
+        ),
     ],
 )
 def test_a_wrong_variable_is_refused_and_named(name: str, value: str, names: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(names)):
         load(None, {name: value})
+
+
+@pytest.mark.parametrize(
+    "sender",
+    [
+        "chat@chat.example",
+        "Chat <chat@chat.example>",
+        '"Chat, Inc" <chat@chat.example>',
+        "Grüße <chat@bücher.example>",
+    ],
+)
+def test_a_sender_of_letters_may_have_a_name(sender: str) -> None:
+    assert load(None, {"CHATD_MAIL_SENDER": sender}).mail.sender == sender
 
 
 def test_every_setting_can_be_set_by_its_variable() -> None:

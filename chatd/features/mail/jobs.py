@@ -17,6 +17,7 @@ import aiosmtplib
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Job
+from chatd.core.mailboxes import mailbox
 from chatd.features.mail import service, store
 from chatd.features.mail.contract import Waiting
 
@@ -79,8 +80,13 @@ async def _send_one(ctx: Ctx, client: aiosmtplib.SMTP, letter: Waiting) -> None:
             await _later(ctx, letter)
     except (aiosmtplib.SMTPNotSupported, MessageError, ValueError, IndexError) as error:
         # It cannot be written to such an address, or not by this server: that must not hold up the others.
+        # The sender is not what is wrong: the settings have been looked at.
         log.warning("%s cannot be sent: %s", letter.id, error)
         await store.remove(ctx.db, letter.id)
+    except aiosmtplib.SMTPSenderRefused as error:
+        # That is for the operator to mend, and no fault of the letter's.
+        log.error("the SMTP server refuses mail.sender: %s %s", error.code, error.message)
+        await _later(ctx, letter)
     except aiosmtplib.SMTPResponseException as error:
         log.warning("%s: the server answered %s", letter.id, error.code)
         if 500 <= error.code < 600:
@@ -108,13 +114,12 @@ def _address(text: str) -> Address:
 
 def _message(ctx: Ctx, letter: Waiting, to: Address) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
-    sender = ctx.settings.mail.sender
+    sender = mailbox(ctx.settings.mail.sender)
     message["From"] = sender
     message["To"] = to
     message["Subject"] = letter.subject
     message["Date"] = format_datetime(letter.created_at)
-    domain = sender.rpartition("@")[2].rstrip("> ") or "chatd.invalid"
-    message["Message-ID"] = f"<{letter.id}@{domain}>"
+    message["Message-ID"] = f"<{letter.id}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: nobody's vacation notice comes back
     message.set_content(letter.body)
     return message
