@@ -5,7 +5,8 @@
  *
  * | code | |
  * |---|---|
- * | 4401 | the token is no good: renewed once, and where the new one is refused too, the session ends |
+ * | 4401 | the token is no good: renewed once, and where the new one is refused too, the session ends; where it is
+ *          taken and the socket ended with 4401 all the same, renewed again after a wait |
  * | 4403 | banned: no way back |
  * | 4429 | flooding: at least half a minute of silence |
  * | 4400, 4413 | what we sent was wrong: back, but slowly, since it may be wrong again |
@@ -38,6 +39,8 @@ export class Connection {
   #socket = null;
   #wanted = false;
   #failures = 0;
+  /** How often it was 4401 since a socket last held. */
+  #refusals = 0;
   #timers = new Map();
   #heardAt = 0;
   #openedAt = 0;
@@ -68,7 +71,7 @@ export class Connection {
   start() {
     if (this.#wanted) return;
     this.#wanted = true;
-    this.#failures = 0;
+    this.#failures = this.#refusals = 0;
     this.#renewed = false;
     this.#open();
   }
@@ -159,16 +162,28 @@ export class Connection {
     if (!this.#wanted) return;
     if (code === 4403) return this.stop("ended");
     this.#failures = stable ? 1 : this.#failures + 1;
-    if (code === 4401) return void this.#renew();
+    if (stable) this.#refusals = 0;
+    if (code === 4401) return this.#refused();
     const least = this.#drainMs ?? LEAST_MS[code] ?? 0;
-    const more = this.#drainMs !== null ? 0 : code === 4503 ? Math.random() * DRAIN_MS : backoff(this.#failures);
+    // What drains again and again, and says each time to come back at once, is not to be taken at its word.
+    const first = this.#failures === 1;
+    const more = this.#drainMs !== null ? (first ? 0 : backoff(this.#failures - 1))
+      : code === 4503 ? Math.random() * DRAIN_MS : backoff(this.#failures);
     this.#notBefore = Date.now() + least;
     this.#retryIn(least + more, () => this.#open());
   }
 
-  /** The token is no good: get another. One that is new and refused too ends the session. */
-  async #renew() {
+  /** The token is no good. One that is new and refused too ends the session. */
+  #refused() {
     if (this.#renewed) return this.events.refused();
+    this.#refusals++;
+    // The first time it has run out. After that something is wrong that no new token mends.
+    if (this.#refusals === 1) this.#renew();
+    else this.#retryIn(backoff(this.#refusals), () => this.#renew());
+  }
+
+  /** Get another token, and come back with it. */
+  async #renew() {
     this.renewing = true;
     this.#become("waiting", Date.now() + BACKOFF_MS.most);
     let wait = null;
@@ -177,7 +192,7 @@ export class Connection {
       this.#renewed = true;
     } catch (error) {
       this.#failures++;
-      wait = error.retryAfterMs ?? backoff(this.#failures); // not refused (that ended the session) but not reached
+      wait = (error.retryAfterMs ?? 0) + backoff(this.#failures); // not refused (that ended the session) but not reached
     }
     this.renewing = false;
     if (!this.#wanted || this.#socket) return;

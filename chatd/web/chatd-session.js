@@ -61,6 +61,8 @@ const CLAIM_LOOK_MS = 50;
 const TIMEOUT_MS = 15_000;
 /** Renew this long before the token runs out, give or take, so that many tabs do not do it at once. */
 const EARLY_MS = 60_000;
+/** But never more often than so many times in a token's life, however short that is. */
+const MOST_RENEWALS = 2;
 
 /**
  * A log-in that lasts. `onChange(tokens | null)` hears of new tokens and of the end of the session
@@ -199,7 +201,8 @@ export class Session {
     if (!this.tokens) return;
     // Never longer than a token lives: this device's clock may have been set back since.
     const left = Math.min(this.tokens.expires_at - Date.now(), this.tokens.lifetime_ms ?? Infinity);
-    wait ??= Math.max(0, left - EARLY_MS * (0.75 + Math.random() / 2));
+    const early = Math.min(EARLY_MS * (0.75 + Math.random() / 2), (this.tokens.lifetime_ms ?? Infinity) / MOST_RENEWALS);
+    wait ??= Math.max(0, left - early);
     this.#timer = setTimeout(() => {
       this.refresh().catch((error) => {
         if (this.tokens) this.#schedule(error.retryAfterMs ?? 5_000 + Math.random() * 5_000);

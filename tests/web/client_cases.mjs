@@ -44,6 +44,7 @@ test("4401: gets another token, once, and comes back with it", async () => {
   await returns(made, 1000);
   assert.equal((await made.server.accept()).token, "access 2");
   // Later it may be so again.
+  await pass(11_000);
   await made.server.end(4401);
   await returns(made, 1000);
   assert.equal((await made.server.accept()).token, "access 3");
@@ -81,6 +82,56 @@ test("4401: where the server cannot be reached for a token, asks again and stays
   await returns(made, 31_000);
   await made.server.accept();
   assert.equal(made.chat.state, "open");
+});
+
+test("4401: again and again right after the welcome, comes back ever more slowly", async () => {
+  chance(0.999);
+  const made = await open();
+  const waits = [];
+  for (let i = 0; i < 8; i++) {
+    await made.server.end(4401);
+    waits.push(await returns(made, 31_000));
+    await made.server.accept();
+  }
+  assert.deepEqual(waits.map((ms) => Math.round(ms / 1000)), [0, 2, 4, 8, 16, 30, 30, 30]);
+  assert.equal(made.chat.state, "open", "the session goes on: each new token was taken");
+  assert.equal(made.server.calls.filter(([, path]) => path === "/api/auth/refresh").length, 8);
+  // A socket that holds ends the run.
+  await pass(11_000);
+  await made.server.end(4401);
+  assert(await returns(made, 1000) <= 100);
+});
+
+test("4401: a token that ran out during an outage is renewed at once when the server is back", async () => {
+  chance(0.999);
+  const made = await open();
+  for (let i = 0; i < 6; i++) {
+    await made.server.end(1006);
+    await returns(made, 31_000);
+  }
+  made.server.socket.onopen();
+  await made.server.end(4401);
+  assert(await returns(made, 1000) <= 100);
+});
+
+test("4401: a server that gives no token, and says to ask again at once, is asked ever more slowly", async () => {
+  chance(0.5);
+  const made = await open();
+  made.server.answers.set("/api/auth/refresh", [503, { code: "unavailable", retry_after_ms: 0 }]);
+  await made.server.end(4401);
+  await pass(60_000);
+  const asked = made.server.calls.filter(([, path]) => path === "/api/auth/refresh").length;
+  assert(asked > 2 && asked < 10, `${asked} times in a minute`);
+});
+
+test("a token that lives shorter than a minute is not renewed without a pause", async () => {
+  chance(0.5);
+  const server = new Server();
+  server.lifetime = 20;
+  const made = await open({ server });
+  await pass(60_000);
+  const renewed = made.server.calls.filter(([, path]) => path === "/api/auth/refresh").length;
+  assert(renewed >= 3 && renewed <= 6, `${renewed} times in a minute`);
 });
 
 test("4403: stops, and says so", async () => {
@@ -133,6 +184,19 @@ test("4503: comes back when the drain said, not before", async () => {
   await made.server.end(4503);
   page.dispatchEvent(new Event("online"));
   assert.equal(await returns(made, 10_000), 7300);
+});
+
+test("4503: a server that drains each time and says to come back at once is asked ever more slowly", async () => {
+  chance(0.999);
+  const made = await open();
+  const waits = [];
+  for (let i = 0; i < 6; i++) {
+    await made.server.say({ type: "system.drain", reconnect_after_ms: 0 });
+    await made.server.end(4503);
+    waits.push(await returns(made, 31_000));
+    await made.server.accept();
+  }
+  assert.deepEqual(waits.map((ms) => Math.round(ms / 1000)), [0, 1, 2, 4, 8, 16]);
 });
 
 test("4503: where the drain said nothing, comes back within some seconds", async () => {

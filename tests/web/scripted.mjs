@@ -68,6 +68,8 @@ export class Server {
   sockets = [];
   calls = [];
   tokens = 0;
+  /** How long they live, in seconds. */
+  lifetime = 900;
   /** What a path answers instead of the usual: `[status, body]`, or an Error. */
   answers = new Map();
 
@@ -90,7 +92,7 @@ export class Server {
     const user = { id: "usr_me", display_name: "Me" };
     if (path === "/api/auth/login" || path === "/api/auth/refresh") {
       const number = ++this.tokens;
-      return [200, { access_token: `access ${number}`, refresh_token: `refresh ${number}`, expires_in: 900, user }];
+      return [200, { access_token: `access ${number}`, refresh_token: `refresh ${number}`, expires_in: this.lifetime, user }];
     }
     return [204, null];
   }
