@@ -1395,10 +1395,12 @@ CREATE TABLE media (
     thumbnail      boolean NOT NULL DEFAULT false,
     held           integer NOT NULL DEFAULT 0 CHECK (held >= 0),    -- how many things use it
     upload_until   timestamptz NOT NULL,
-    claimed_until  timestamptz,                         -- somebody is uploading it now
+    claimed_until  timestamptz,                         -- somebody is uploading it now, and says so again
     collect_after  timestamptz,                         -- null: it stays
     created_at     timestamptz NOT NULL DEFAULT now(),
-    ready_at       timestamptz
+    ready_at       timestamptz,
+    claim          uuid,                                -- whose upload that is
+    reserved       bigint NOT NULL DEFAULT 0            -- the bytes it counts for until it is ready
 );
 CREATE INDEX media_owner ON media (owner_id, created_at);
 CREATE INDEX media_collect ON media (collect_after) WHERE collect_after IS NOT NULL;
@@ -1601,4 +1603,4 @@ BEGIN
     RETURN true;
 END $$;
 
-INSERT INTO schema_version (version) VALUES (17);
+INSERT INTO schema_version (version) VALUES (18);

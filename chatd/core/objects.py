@@ -4,7 +4,7 @@ A key is made by the media room, random and never reused; ``chatd`` decides who 
 only keeps it.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +34,13 @@ class ObjectStore(Protocol):
         """A link of the store's own; None where chatd gives the bytes out itself (``path``)."""
         ...
 
-    async def fetch(self, key: str, to: Path, *, at_most: int) -> bool:
-        """Bring an object into a file; False where there is none. Raises TooLarge."""
+    async def fetch(
+        self, key: str, to: Path, *, at_most: int, admit: Callable[[int], Awaitable[None]]
+    ) -> bool:
+        """Bring an object into a file; False where there is none. Raises TooLarge.
+
+        ``admit(size)`` is asked before any of it comes; what that raises goes through.
+        """
         ...
 
     async def put(self, key: str, path: Path, *, content_type: str) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 from chatd.core.errors import Unavailable
@@ -32,7 +32,9 @@ class Files(Bench):
         """None: chatd gives them out."""
         return None
 
-    async def fetch(self, key: str, to: Path, *, at_most: int) -> bool:
+    async def fetch(
+        self, key: str, to: Path, *, at_most: int, admit: Callable[[int], Awaitable[None]]
+    ) -> bool:
         """False: nothing comes in by any other way than chatd."""
         return False
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,9 @@ class Bucket(Bench):
         async with _answering():
             return str(await self._s3.generate_presigned_url("get_object", asked, ExpiresIn=expires_s))
 
-    async def fetch(self, key: str, to: Path, *, at_most: int) -> bool:
+    async def fetch(
+        self, key: str, to: Path, *, at_most: int, admit: Callable[[int], Awaitable[None]]
+    ) -> bool:
         """Bring it here, a piece at a time."""
         async with _answering():
             try:
@@ -94,6 +96,7 @@ class Bucket(Bench):
             async with answer["Body"] as body:
                 if answer["ContentLength"] > at_most:
                     raise TooLarge(f"It may have {at_most} bytes")
+                await admit(answer["ContentLength"])
                 with to.open("wb") as file:
                     while piece := await body.read(262_144):
                         await asyncio.to_thread(file.write, piece)

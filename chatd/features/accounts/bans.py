@@ -29,6 +29,11 @@ async def standing(ctx: Ctx, q: Queries, user_id: UserId) -> Standing:
     return found[0]
 
 
+async def present(ctx: Ctx, q: Queries, user_id: UserId) -> Standing | None:
+    """A user's global roles now; None where they are banned, or their account was deleted."""
+    return await bans_store.find_present(q, user_id, ctx.clock.now())
+
+
 async def lock_standings(ctx: Ctx, tx: Tx, user_ids: Collection[UserId]) -> dict[UserId, Standing]:
     """The global roles of these users, held until the transaction ends. Raises UserNotFound for any."""
     rows = await bans_store.lock_standings(tx, sorted(set(user_ids)), ctx.clock.now())

@@ -21,6 +21,20 @@ async def standings(q: Queries, user_ids: Sequence[str], now: datetime) -> list[
     )
 
 
+async def find_present(q: Queries, user_id: str, now: datetime) -> Standing | None:
+    """The global roles of a user who is here: neither banned nor gone, nor on the way out."""
+    return await q.maybe(
+        Standing,
+        """
+        SELECT id, roles, false FROM users
+        WHERE id = $1 AND (banned_at IS NULL OR banned_until <= $2)
+          AND NOT EXISTS (SELECT 1 FROM account_deletions WHERE user_id = $1)
+        """,
+        user_id,
+        now,
+    )
+
+
 async def lock_standings(q: Queries, user_ids: Sequence[str], now: datetime) -> list[Standing]:
     """As ``standings``, and nobody changes them until the transaction ends. Rows are locked in id order."""
     return await q.rows(

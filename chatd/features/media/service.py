@@ -5,9 +5,9 @@ What nothing holds is collected. Messages hold theirs by message_attachments, us
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,6 @@ from chatd.core.declarations import Download, Incoming
 from chatd.core.errors import (
     AppError,
     Conflict,
-    RateLimited,
     RequestTimeout,
     TooLarge,
     Unauthenticated,
@@ -27,7 +26,9 @@ from chatd.core.errors import (
     ValidationFailed,
 )
 from chatd.core.ids import MediaId, UserId
-from chatd.features.media import links, looking, store
+from chatd.features.accounts import service as accounts
+from chatd.features.media import claims, links, looking, store
+from chatd.features.media.claims import Claim
 from chatd.features.media.contract import (
     LinkInvalid,
     MediaNotFound,
@@ -42,8 +43,6 @@ from chatd.features.media.contract import (
 )
 from chatd.features.relations import service as relations
 
-#: Uploads of one user that may be under way at once.
-AT_ONCE = 4
 _MODERATORS = frozenset({"moderator", "admin"})
 _WEBP = "image/webp"
 
@@ -63,7 +62,7 @@ async def begin(ctx: Ctx, body: NewMedium, *, purpose: str = "chat") -> Upload:
     limit = _limit(ctx, purpose, kind)
     if body.size is not None and body.size > limit:
         raise TooLarge(f"It may have {limit} bytes")
-    await _require_moderation(ctx)
+    await _require_pace(ctx, body.size or 1)
     settings, now = ctx.settings.media, ctx.clock.now()
     until = now + timedelta(seconds=settings.upload_ttl_s)
     key = secrets.token_hex(16)
@@ -80,7 +79,7 @@ async def begin(ctx: Ctx, body: NewMedium, *, purpose: str = "chat") -> Upload:
         _tidy_name(body.file_name),
         key,
         until,
-        until + timedelta(seconds=_grace(ctx)),
+        until + timedelta(seconds=claims.grace(ctx)),
     )
     return Upload(
         media_id=row.id,
@@ -99,15 +98,15 @@ async def receive(ctx: Ctx, media_id: MediaId, signed: SignedPut, body: Incoming
     for a day), TooLarge, MediaRejected, Unavailable.
     """
     links.require_put(ctx, media_id, signed)
-    async with _claimed(ctx, media_id) as row:
+    async with claims.claimed(ctx, media_id, signed.size or 0) as claim:
         path = ctx.objects.scratch()
         try:
-            chunks = body.chunks(signed.size or _limit(ctx, row.purpose, row.kind))
+            most = signed.size or _limit(ctx, claim.row.purpose, claim.row.kind)
             async with asyncio.timeout(ctx.settings.media.upload_timeout_s):
-                await ctx.objects.save(path, chunks)
+                await ctx.objects.save(path, claims.metered(ctx, claim, body, most))
             if signed.size is not None and path.stat().st_size < signed.size:
                 raise looking.rejection("truncated")  # and the link is good for another try
-            return await _finish(ctx, row, path)
+            return await _finish(ctx, claim, path)
         except TimeoutError:
             raise RequestTimeout from None
         finally:
@@ -124,43 +123,44 @@ async def complete(ctx: Ctx, media_id: MediaId) -> Medium:
         raise looking.rejection(row.reason or "malformed")
     if row.status == "ready":
         return await _shown(ctx, row, ctx.actor)
-    async with _claimed(ctx, media_id) as row:
+    async with claims.claimed(ctx, media_id, 0) as claim:
         path = ctx.objects.scratch()
         key, most = incoming(row.storage_key), _limit(ctx, row.purpose, row.kind)
         try:
             async with asyncio.timeout(ctx.settings.media.upload_timeout_s):
-                if not await ctx.objects.fetch(key, path, at_most=most):
+                if not await ctx.objects.fetch(
+                    key, path, at_most=most, admit=partial(claims.reserve, ctx, claim)
+                ):
                     raise Conflict("Nothing was uploaded yet")
             # Its link is good for a while yet, and may bring it again.
             await store.throw_away(ctx.db, key, row.upload_until + timedelta(minutes=1))
-            return await _finish(ctx, row, path)
+            return await _finish(ctx, claim, path)
         except TimeoutError:
             raise Unavailable("The store of media is too slow now") from None
         finally:
             path.unlink(missing_ok=True)
 
 
-async def _finish(ctx: Ctx, row: Row, path: Path) -> Medium:
-    thumbnail = path.with_suffix(".thumbnail")
+async def _finish(ctx: Ctx, claim: Claim, path: Path) -> Medium:
+    row, thumbnail = claim.row, path.with_suffix(".thumbnail")
     try:
         async with ctx.objects.working():
             found = await looking.look(ctx.settings.media, path, row.declared_type, thumbnail)
+        # Not over what another has put there, where this process stood still for longer than its claim held.
+        if not await store.renew(ctx.db, row.id, claim.id, claims.LEASE_S):
+            raise await _superseded(ctx, row)
         await ctx.objects.put(row.storage_key, path, content_type=found.content_type)
         drawn = thumbnail.exists()
         if drawn:
             await ctx.objects.put(thumbnail_of(row.storage_key), thumbnail, content_type=_WEBP)
     except MediaRejected as rejected:
-        await store.reject(ctx.db, row.id, rejected.reason)
+        await store.reject(ctx.db, row.id, claim.id, rejected.reason)
         raise
     finally:
         thumbnail.unlink(missing_ok=True)
-    now = ctx.clock.now()
-    collect = now + timedelta(seconds=ctx.settings.media.unused_ttl_s)
-    if not await store.settle(ctx.db, row.id, found, drawn, collect):
-        # It was collected while it came in, and perhaps its objects before they were put.
-        for key in (row.storage_key, thumbnail_of(row.storage_key)):
-            await store.throw_away(ctx.db, key, now)
-        raise MediaNotFound
+    collect = ctx.clock.now() + timedelta(seconds=ctx.settings.media.unused_ttl_s)
+    if not await store.settle(ctx.db, row.id, claim.id, found, drawn, collect):
+        raise await _superseded(ctx, row)
     settled = await store.find(ctx.db, row.id)
     if settled is None:
         raise MediaNotFound
@@ -168,54 +168,21 @@ async def _finish(ctx: Ctx, row: Row, path: Path) -> Medium:
     return await _shown(ctx, settled, Actor(settled.owner_id or UserId("")))
 
 
-@asynccontextmanager
-async def _claimed(ctx: Ctx, media_id: MediaId) -> AsyncIterator[Row]:
-    """The upload of a pending medium, for the caller alone; given back where it does not come to an end."""
-    now = ctx.clock.now()
-    until = now + timedelta(seconds=_grace(ctx))
-    async with ctx.db.transaction() as tx:
-        # Counted one after the other: of many at once none would see another's claim, and all would pass.
-        await store.lock_uploads(tx, media_id)
-        claimed = await store.claim(tx, media_id, now, until, until, AT_ONCE)
-    if not claimed:
-        raise await _unclaimed(ctx, media_id, now)
-    try:
-        row = await store.find(ctx.db, media_id)
-        if row is None:
-            raise MediaNotFound
-        if row.owner_id is not None:
-            await _require_day(ctx, row.owner_id)
-        yield row
-    finally:
-        # Where it has come to its end this changes nothing.
-        await store.release(ctx.db, media_id)
+async def _superseded(ctx: Ctx, row: Row) -> AppError:
+    """What an upload is told that has lost its claim; what it has put where nobody looks goes."""
+    if await store.find(ctx.db, row.id) is not None:
+        return Conflict("Another upload by this link was faster")  # what lies there now is that one's
+    # It was collected while it came in, and perhaps its objects before they were put.
+    for key in (row.storage_key, thumbnail_of(row.storage_key)):
+        await store.throw_away(ctx.db, key, ctx.clock.now())
+    return MediaNotFound()
 
 
-async def _unclaimed(ctx: Ctx, media_id: MediaId, now: datetime) -> AppError:
-    """Why an upload cannot begin."""
-    row = await store.find(ctx.db, media_id)
-    if row is None:
-        return MediaNotFound()
-    if row.status != "pending":
-        return Conflict("This link has been used")
-    if row.claimed_until is not None and row.claimed_until >= now:
-        return Conflict("This upload is under way")
-    return RateLimited(f"At most {AT_ONCE} uploads at once", retry_after_ms=5000)
-
-
-async def _require_moderation(ctx: Ctx) -> None:
+async def _require_pace(ctx: Ctx, size: int) -> None:
     media, me = ctx.settings.media, ctx.actor.user_id
     if media.uploads_per_minute:
         await ctx.limiter.require("media.put", me, limit=media.uploads_per_minute, period_s=60)
-    await _require_day(ctx, me)
-
-
-async def _require_day(ctx: Ctx, owner_id: UserId) -> None:
-    """Asked when an upload is announced and when it begins: many may be announced before the first comes."""
-    most = ctx.settings.media.bytes_per_day
-    since = ctx.clock.now() - timedelta(days=1)
-    if most and await store.uploaded_since(ctx.db, owner_id, since) >= most:
-        raise RateLimited("That was much for one day", retry_after_ms=3_600_000)
+    await claims.require_day(ctx, ctx.db, me, size)
 
 
 def _limit(ctx: Ctx, purpose: str, kind: str) -> int:
@@ -223,11 +190,6 @@ def _limit(ctx: Ctx, purpose: str, kind: str) -> int:
     if purpose == "avatar":
         return media.max_avatar_bytes
     return media.max_video_bytes if kind == "video" else media.max_image_bytes
-
-
-def _grace(ctx: Ctx) -> float:
-    """Longer than an upload and the looking into it may take."""
-    return ctx.settings.media.upload_timeout_s + 300
 
 
 def _tidy_name(name: str) -> str:
@@ -259,8 +221,13 @@ async def opened(ctx: Ctx, media_id: MediaId, signed: SignedFetch) -> Download:
     Raises LinkInvalid, MediaNotFound.
     """
     links.require_get(ctx, media_id, signed)
-    # What was deleted or hidden, or is in a chat that they have left, is gone, whatever the link's time says.
-    row = await _find_open(ctx, media_id, signed.viewer, signed.moderator)
+    # What was deleted or hidden, or is in a chat that they have left, is gone, whatever the link's time says,
+    # and so is everything for who was banned, has left, or judges no more.
+    viewer = None if signed.viewer is None else await accounts.present(ctx, ctx.db, signed.viewer)
+    if viewer is None and signed.viewer is not None:
+        raise MediaNotFound
+    moderator = signed.moderator and viewer is not None and accounts.rank(viewer.roles) > 0
+    row = await _find_open(ctx, media_id, signed.viewer, moderator)
     if row is None or row.status != "ready":
         raise MediaNotFound
     key, content_type = _object(row, signed.variant)

@@ -42,11 +42,15 @@ async def insert(
     )
 
 
-async def uploaded_since(q: Queries, owner_id: str, since: datetime) -> int:
-    """The bytes that a user has uploaded."""
+async def taken_since(q: Queries, owner_id: str, since: datetime) -> int:
+    """The bytes that a user has uploaded, and those that uploads under way count for."""
     return await q.one(
         int,
-        "SELECT coalesce(sum(size), 0)::bigint FROM media WHERE owner_id = $1 AND created_at > $2",
+        """
+        SELECT coalesce(sum(CASE WHEN claimed_until >= clock_timestamp() THEN reserved ELSE size END),
+                        0)::bigint
+        FROM media WHERE owner_id = $1 AND created_at > $2
+        """,
         owner_id,
         since,
     )
@@ -123,49 +127,105 @@ async def lock_uploads(tx: Tx, media_id: str) -> None:
 
 
 async def claim(
-    tx: Tx, media_id: str, now: datetime, until: datetime, collect_after: datetime, at_once: int
-) -> bool:
-    """Take the upload of a pending medium for oneself; False where it is none, or is taken, or its owner has
-    so many under way already. The caller has locked the uploads of its owner, in a statement before.
+    tx: Tx,
+    media_id: str,
+    claim: str,
+    lease_s: float,
+    size: int,
+    now: datetime,
+    collect_after: datetime,
+    at_once: int,
+) -> Row | None:
+    """Take the upload of a pending medium for oneself, of so many bytes; None where it is none, or is taken,
+    or its owner has so many under way already. The caller has locked the uploads of its owner, in a statement
+    before.
     """
+    return await tx.maybe(
+        Row,
+        """
+        UPDATE media SET claim = $2, claimed_until = clock_timestamp() + make_interval(secs => $3),
+                         reserved = $4, collect_after = greatest(collect_after, $6)
+        WHERE id = $1 AND status = 'pending' AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
+          AND collect_after > $5
+          AND $7 > (SELECT count(*) FROM media o
+                    WHERE o.owner_id = media.owner_id AND o.created_at > $5 - interval '1 day'
+                      AND o.status = 'pending' AND o.claimed_until >= clock_timestamp())
+        RETURNING id, owner_id, purpose, kind, declared_type, file_name, status, reason, storage_key,
+                  content_type, size, width, height, thumbnail, held, upload_until, claimed_until, created_at
+        """,
+        media_id,
+        claim,
+        lease_s,
+        size,
+        now,
+        collect_after,
+        at_once,
+    )
+
+
+async def is_claimed(q: Queries, media_id: str) -> bool:
+    """Whether somebody brings it now."""
+    return await q.one(
+        bool,
+        "SELECT EXISTS (SELECT 1 FROM media WHERE id = $1 AND claimed_until >= clock_timestamp())",
+        media_id,
+    )
+
+
+async def renew(q: Queries, media_id: str, claim: str, lease_s: float) -> bool:
+    """Go on with an upload; False where it is not under this claim any more."""
     return (
-        await tx.run(
+        await q.run(
             """
-            UPDATE media SET claimed_until = $3, collect_after = greatest(collect_after, $4)
-            WHERE id = $1 AND status = 'pending' AND (claimed_until IS NULL OR claimed_until < $2)
-              AND collect_after > $2
-              AND $5 > (SELECT count(*) FROM media o
-                        WHERE o.owner_id = media.owner_id AND o.created_at > $2 - interval '1 day'
-                          AND o.status = 'pending' AND o.claimed_until >= $2)
+            UPDATE media SET claimed_until = clock_timestamp() + make_interval(secs => $3)
+            WHERE id = $1 AND claim = $2 AND status = 'pending'
             """,
             media_id,
-            now,
-            until,
-            collect_after,
-            at_once,
+            claim,
+            lease_s,
         )
         > 0
     )
 
 
-async def release(q: Queries, media_id: str) -> None:
-    """Give the upload back: its bytes did not arrive."""
-    await q.run(
-        "UPDATE media SET claimed_until = NULL WHERE id = $1 AND status = 'pending'",
-        media_id,
+async def reserve(tx: Tx, media_id: str, claim: str, size: int) -> bool:
+    """Count an upload for so many bytes; False where it is not under this claim any more."""
+    return (
+        await tx.run(
+            "UPDATE media SET reserved = $3 WHERE id = $1 AND claim = $2 AND status = 'pending'",
+            media_id,
+            claim,
+            size,
+        )
+        > 0
     )
 
 
-async def settle(q: Queries, media_id: str, found: Found, thumbnail: bool, collect_after: datetime) -> int:
-    """It is ready; 0 where it was taken away meanwhile."""
-    return await q.run(
+async def release(q: Queries, media_id: str, claim: str) -> None:
+    """Give the upload back: its bytes did not arrive."""
+    await q.run(
         """
-        UPDATE media SET status = 'ready', ready_at = clock_timestamp(), claimed_until = NULL,
-                         content_type = $2, size = $3, width = $4, height = $5, thumbnail = $6,
-                         collect_after = $7
-        WHERE id = $1 AND status = 'pending'
+        UPDATE media SET claim = NULL, claimed_until = NULL, reserved = 0
+        WHERE id = $1 AND claim = $2 AND status = 'pending'
         """,
         media_id,
+        claim,
+    )
+
+
+async def settle(
+    q: Queries, media_id: str, claim: str, found: Found, thumbnail: bool, collect_after: datetime
+) -> int:
+    """It is ready; 0 where it was taken away meanwhile, or its claim was."""
+    return await q.run(
+        """
+        UPDATE media SET status = 'ready', ready_at = clock_timestamp(), claim = NULL, claimed_until = NULL,
+                         reserved = 0, content_type = $3, size = $4, width = $5, height = $6, thumbnail = $7,
+                         collect_after = $8
+        WHERE id = $1 AND claim = $2 AND status = 'pending'
+        """,
+        media_id,
+        claim,
         found.content_type,
         found.size,
         found.width,
@@ -175,14 +235,15 @@ async def settle(q: Queries, media_id: str, found: Found, thumbnail: bool, colle
     )
 
 
-async def reject(q: Queries, media_id: str, reason: str) -> None:
+async def reject(q: Queries, media_id: str, claim: str, reason: str) -> None:
     """It is not kept."""
     await q.run(
         """
-        UPDATE media SET status = 'rejected', reason = $2, claimed_until = NULL
-        WHERE id = $1 AND status = 'pending'
+        UPDATE media SET status = 'rejected', reason = $3, claim = NULL, claimed_until = NULL, reserved = 0
+        WHERE id = $1 AND claim = $2 AND status = 'pending'
         """,
         media_id,
+        claim,
         reason,
     )
 
@@ -269,7 +330,8 @@ async def collect(q: Queries, now: datetime, limit: int) -> int:
         WITH gone AS (
             DELETE FROM media WHERE id IN (
                 SELECT id FROM media
-                WHERE collect_after <= $1 AND held = 0 AND (claimed_until IS NULL OR claimed_until < $1)
+                WHERE collect_after <= $1 AND held = 0
+                  AND (claimed_until IS NULL OR claimed_until < clock_timestamp())
                 ORDER BY collect_after LIMIT $2 FOR UPDATE SKIP LOCKED
             ) RETURNING storage_key
         )

@@ -153,6 +153,7 @@ async def test_a_moderator_sees_a_hidden_one_while_a_case_about_its_user_is_open
     assert await wear(studio, ann, medium) == 200
     assert (await studio.world.rest(ann, "PATCH", "/api/privacy", {"profile": "nobody"}))[0] == 200
     url = f"{studio.world.url()}/api/media/{medium}"
+    await studio.world.nodes[0].db.run("UPDATE users SET roles = '{user,moderator}' WHERE id = $1", mod)
     headers = {"Authorization": f"Bearer {studio.world.token(mod, roles=('user', 'moderator'))}"}
 
     async def seen(address: str = url) -> int:

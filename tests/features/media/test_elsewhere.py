@@ -93,6 +93,22 @@ async def test_what_is_bad_in_the_bucket_is_refused(bucket: Studio) -> None:
     assert not await keys(bucket)
 
 
+async def test_what_lies_in_the_bucket_counts_for_the_day_before_it_is_fetched(bucket: Studio) -> None:
+    (ann,) = await bucket.world.users(1)
+    before, begun = await bucket.begin(ann), await bucket.begin(ann)
+    async with bucket.world.http.put(
+        begun["upload_url"], data=bytes(40_000), headers=begun["headers"]
+    ) as answer:
+        assert answer.status == 200
+    much, path = Media().bytes_per_day - 30_000, f"/api/media/{begun['media_id']}/complete"
+    size = "UPDATE media SET status = 'ready', size = $2::bigint WHERE id = $1"
+    await bucket.world.nodes[0].db.run(size, before["media_id"], much)
+    status, problem = await bucket.world.rest(ann, "POST", path)
+    assert (status, problem["code"]) == (429, "rate_limited")
+    await bucket.world.nodes[0].db.run(size, before["media_id"], much - 20_000)
+    assert (await bucket.world.rest(ann, "POST", path))[0] == 422  # it is looked into now
+
+
 async def test_a_long_video_goes_in_parts(bucket: Studio) -> None:
     (ann,) = await bucket.world.users(1)
     begun = await bucket.begin(ann, "video/mp4")

@@ -183,6 +183,7 @@ async def test_a_hidden_message_hides_its_picture_from_all_but_moderators(studio
     assert (await studio.get(bob, medium))[0] == 404
     (mod,) = await studio.world.users(1)
     url = f"{studio.world.url()}/api/media/{medium}"
+    await studio.world.nodes[0].db.run("UPDATE users SET roles = '{user,moderator}' WHERE id = $1", mod)
     headers = {"Authorization": f"Bearer {studio.world.token(mod, roles=('user', 'moderator'))}"}
     async with studio.world.http.get(url, headers=headers) as answer:
         assert answer.status == 200

@@ -84,10 +84,50 @@ async def test_a_link_to_what_was_taken_back_is_good_for_nothing(studio: Studio)
     assert await statuses(studio, before) == {404}
 
 
+async def test_links_end_with_the_standing_of_who_follows_them(studio: Studio) -> None:
+    ann, bob, cee, dan = await studio.world.users(4)
+    db, chat = studio.world.nodes[0].db, await studio.world.group(ann, bob, cee, dan)
+    medium, face = [
+        (await studio.upload(ann, picture(), **more))["media_id"] for more in ({}, {"type_": "avatar"})
+    ]
+    await studio.say(ann, chat, medium)
+    before = {
+        who: await links(studio, who, medium) + await links(studio, who, face) for who in (ann, bob, cee, dan)
+    }
+    assert {who: await statuses(studio, urls) for who, urls in before.items()} == {
+        who: {200} for who in before
+    }
+    banned = "UPDATE users SET banned_at = now(), banned_until = $2 WHERE id = $1"
+    await db.run(banned, bob, None)
+    await db.run(banned, cee, studio.world.clock.now() + timedelta(minutes=1))
+    # Nothing else of what goes with an account has gone yet.
+    await db.run(
+        "INSERT INTO account_deletions (user_id, requested_at, due_at) VALUES ($1, now(), 'infinity')", dan
+    )
+    expected = {ann: {200}, bob: {404}, cee: {404}, dan: {404}}
+    assert {who: await statuses(studio, urls) for who, urls in before.items()} == expected
+    # Nor do they bring anything more.
+    await db.run(banned, ann, None)
+    assert await statuses(studio, before[ann]) == {404}
+    studio.world.clock.offset = timedelta(minutes=2)
+    assert await statuses(studio, before[cee]) == {200}
+
+
+async def test_a_link_to_upload_ends_with_the_standing_of_whose_it_is(studio: Studio) -> None:
+    (ann,) = await studio.world.users(1)
+    db, url = studio.world.nodes[0].db, (await studio.begin(ann))["upload_url"]
+    await db.run("UPDATE users SET banned_at = now() WHERE id = $1", ann)
+    assert (await studio.put(url, picture()))[0] == 404
+    await db.run("UPDATE users SET banned_at = NULL WHERE id = $1", ann)
+    assert (await studio.put(url, picture()))[0] == 200
+
+
 async def test_a_moderator_s_link_shows_what_is_hidden_while_its_case_is_open(studio: Studio) -> None:
     ann, bob = await studio.world.users(2)
     chat = await studio.world.group(ann, bob)
     (mod,) = await studio.world.users(1)
+    db, role = studio.world.nodes[0].db, "UPDATE users SET roles = $2 WHERE id = $1"
+    await db.run(role, mod, ["user", "moderator"])
     medium = (await studio.upload(ann, picture()))["media_id"]
     _, sent = await studio.say(ann, chat, medium, cmid="bad")
     path = f"/api/chats/{chat}/messages/{sent['message_id']}/report"
@@ -98,6 +138,10 @@ async def test_a_moderator_s_link_shows_what_is_hidden_while_its_case_is_open(st
     async with studio.world.http.get(url, headers=headers) as answer:
         assert answer.status == 200
         link = (await answer.json())["url"]
+    assert await statuses(studio, [link]) == {200}
+    await db.run(role, mod, ["user"])
+    assert await statuses(studio, [link]) == {404}
+    await db.run(role, mod, ["user", "admin"])
     assert await statuses(studio, [link]) == {200}
     async with studio.world.nodes[0].db.connection() as connection:
         await connection.execute("UPDATE moderation_cases SET status = 'dismissed', closed_at = now()")

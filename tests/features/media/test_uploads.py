@@ -352,7 +352,7 @@ class TestBounds:
 
     @pytest.fixture
     def media(self) -> Media:
-        return Media(max_image_bytes=3000, max_video_bytes=200_000, bytes_per_day=4000, uploads_per_minute=6)
+        return Media(max_image_bytes=3000, max_video_bytes=200_000, bytes_per_day=6800, uploads_per_minute=6)
 
     async def test_too_much_is_refused_whether_it_is_announced_or_not(self, studio: Studio) -> None:
         (ann,) = await studio.world.users(1)
@@ -374,7 +374,7 @@ class TestBounds:
         await studio.upload(ann, mp4(), "video/mp4")
         # Also for what was announced before the day was full.
         assert (await studio.put(before["upload_url"], picture()))[0] == 429
-        body = {"type": "image", "content_type": "image/jpeg", "file_name": "a.jpg"}
+        body = {"type": "image", "content_type": "image/jpeg", "file_name": "a.jpg", "size": 700}
         status, problem = await studio.world.rest(ann, "POST", "/api/media", body)
         assert (status, problem["code"]) == (429, "rate_limited")
         answers = []
