@@ -136,7 +136,8 @@ class RoomsBackend:
         if status != "online" and not shown:
             last = None
         elif status != "online" and since is not None:
-            last = datetime.fromtimestamp(since, UTC)
+            # The clock of the node that saw them may be ahead.
+            last = min(datetime.fromtimestamp(since, UTC), self._ctx.clock.now())
         return codec.frame(
             PresenceUpdate(user_id=user_id, status=status, last_active_at=last)  # type: ignore[arg-type]
         )

@@ -152,16 +152,29 @@ class PresenceView(Protocol):
         """
         ...
 
-    def here(self) -> list[str]:
-        """The users that have a device on this node."""
+    def seen(self) -> list[str]:
+        """The users that others see on this node now: by a device with a socket, not by one that dropped."""
         ...
+
+    @property
+    def last_seen(self) -> "Sightings":
+        """What PostgreSQL is to know of it."""
+        ...
+
+
+class Sightings(Protocol):
+    """Who was seen to come and to leave, as Unix times; each is told once. The invisible are not seen."""
 
     def take_gone(self) -> dict[str, float]:
-        """Users that left this node and when (Unix time), since the last call."""
+        """Users that were seen to leave and when, since the last call; flaps are there too."""
         ...
 
-    def give_back(self, gone: Mapping[str, float]) -> None:
-        """They could not be stored now: ``take_gone`` says them again."""
+    def take_come(self) -> dict[str, float]:
+        """Users that were seen to come to this node and when, since the last call."""
+        ...
+
+    def give_back(self, gone: Mapping[str, float], come: Mapping[str, float]) -> None:
+        """They could not be stored now: the next calls say them again."""
         ...
 
 

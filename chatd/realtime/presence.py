@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 
 from chatd.core.settings import Presence as PresenceSettings
 from chatd.realtime import envelope
+from chatd.realtime.last_seen import INVISIBLE, LastSeen
 
 log = logging.getLogger("chatd.realtime.presence")
 
-ONLINE, AWAY, INVISIBLE, OFFLINE = "online", "away", "invisible", "offline"
+ONLINE, AWAY, OFFLINE = "online", "away", "offline"
 #: The most present of a user's devices speaks for the user.
 _RANK = {ONLINE: 3, AWAY: 2, INVISIBLE: 1}
 State = tuple[str, float]
@@ -54,7 +55,6 @@ class NodePresence:
 
     TOGETHER_S = 0.05  # so long a question to everybody waits for more of its kind
     PART = 1000  # users in one message of the full state
-    REMEMBERED = 10_000  # users whose leaving is remembered until PostgreSQL has it
 
     def __init__(
         self,
@@ -78,8 +78,7 @@ class NodePresence:
         self._own: dict[str, State] = {}  # what this node says of its users
         self._nodes: dict[str, _Node] = {}
         self._diff: dict[str, tuple[str | None, float]] = {}
-        self._gone: dict[str, float] = {}  # users that left here, for last_active_at in PostgreSQL
-        self._left_at: dict[str, float] = {}  # when users were last seen to leave, bounded
+        self.last_seen = LastSeen()
         self._watchers: dict[str, dict[str, str]] = {}  # user -> connection -> the status it was shown
         self._watching: dict[str, list[str]] = {}  # connection -> users
         self._owed: dict[str, set[str]] = {}  # connection -> users of whom it was not told what it should
@@ -98,13 +97,15 @@ class NodePresence:
                 status = INVISIBLE
             del self._ghosts[ghost]
         devices[connection_id] = status
-        self._gone.pop(user_id, None)
+        self.last_seen.come(user_id, status, self._wall())
         self._settle(user_id)
 
     def set_status(self, user_id: str, connection_id: str, status: str) -> None:
         """This device is now online, away or invisible."""
         devices = self._devices.get(user_id)
         if devices is not None and connection_id in devices and connection_id not in self._ghosts:
+            if status == INVISIBLE:
+                self.last_seen.dropped(user_id, devices[connection_id], self._wall())
             devices[connection_id] = status
             self._settle(user_id)
 
@@ -112,7 +113,7 @@ class NodePresence:
         """Its socket is gone; the device stays as a ghost for the grace time."""
         if connection_id in self._devices.get(user_id, ()):
             self._ghosts[connection_id] = (user_id, self._monotonic() + self._settings.offline_grace_s)
-            self._gone[user_id] = self._wall()
+            self.last_seen.dropped(user_id, self._devices[user_id][connection_id], self._wall())
 
     def _settle(self, user_id: str) -> None:
         devices = self._devices.get(user_id)
@@ -120,20 +121,23 @@ class NodePresence:
         if not devices:
             self._devices.pop(user_id, None)
             if before is not None:
-                since = self._gone.get(user_id, self._wall())
+                since = self.last_seen.dropped_at(user_id, before[1])
+                self.last_seen.forget_drop(user_id)
                 del self._own[user_id]
-                self._remember(user_id, since)
-                self._changed(user_id, None, since)
+                self._changed(user_id, before, None, since)
             return
         status = (
             max(devices.values(), key=_RANK.__getitem__) if len(devices) > 1 else next(iter(devices.values()))
         )
         if before is None or before[0] != status:
             since = self._wall()
+            if status == INVISIBLE:
+                since = self.last_seen.dropped_at(user_id, since)
             self._own[user_id] = (status, since)
-            self._changed(user_id, status, since)
+            self._changed(user_id, before, status, since)
 
-    def _changed(self, user_id: str, status: str | None, since: float) -> None:
+    def _changed(self, user_id: str, before: State | None, status: str | None, since: float) -> None:
+        self.last_seen.changed(user_id, before and before[0], status, since)
         if not self._diff:
             asyncio.get_running_loop().call_soon(self._flush)
         self._diff[user_id] = (status, since)
@@ -174,22 +178,19 @@ class NodePresence:
     def since(self, user_id: str) -> float | None:
         """When the present state began (Unix time); None where only PostgreSQL may know."""
         state = self.state_of(user_id)
-        return state[1] if state is not None else self._left_at.get(user_id)
+        return state[1] if state is not None else self.last_seen.left_at(user_id)
 
     def here(self) -> list[str]:
         """The users that have a device on this node."""
         return list(self._devices)
 
-    def take_gone(self) -> dict[str, float]:
-        """Users that left this node and when (Unix time), since the last call."""
-        gone = {u: at for u, at in self._gone.items() if u not in self._devices}
-        for user_id in gone:
-            del self._gone[user_id]
-        return gone
-
-    def give_back(self, gone: Mapping[str, float]) -> None:
-        """They could not be stored now: ``take_gone`` says them again."""
-        self._gone = {**gone, **self._gone}
+    def seen(self) -> list[str]:
+        """The users that others see on this node now: by a device with a socket, not by one that dropped."""
+        return [
+            user_id
+            for user_id, devices in self._devices.items()
+            if any(status != INVISIBLE and c not in self._ghosts for c, status in devices.items())
+        ]
 
     # -------------------------------------------------------------- watching
 
@@ -312,17 +313,11 @@ class NodePresence:
     def _apply(self, node: _Node, said: envelope.PresenceDiff) -> None:
         node.version = said.version
         for user_id, (status, since) in said.changes.items():
-            if status is None:
-                node.states.pop(user_id, None)
-                self._remember(user_id, since)
-            else:
+            before = node.states.pop(user_id, None)
+            if status is not None:
                 node.states[user_id] = (status, since)
+            self.last_seen.changed(user_id, before and before[0], status, since)
         self._on_change(said.changes)
-
-    def _remember(self, user_id: str, since: float) -> None:
-        if len(self._left_at) >= self.REMEMBERED:
-            del self._left_at[next(iter(self._left_at))]
-        self._left_at[user_id] = since
 
     def _ask(self, origin: str, node: _Node) -> None:
         now = self._monotonic()
@@ -361,6 +356,8 @@ class NodePresence:
         node.states = {user: state for part in node.parts.values() for user, state in part.items()}
         node.version, node.parts = said.version, {}
         changed = [u for u in before.keys() | node.states.keys() if before.get(u) != node.states.get(u)]
+        for user_id in changed:
+            self.last_seen.unknown(user_id)
         self._on_change(changed)
 
     # ----------------------------------------------------------------- time
@@ -395,4 +392,6 @@ class NodePresence:
             if silent or (node.leaves_at is not None and node.leaves_at <= now):
                 log.info("node %s is gone, and %d users with it", origin, len(node.states))
                 del self._nodes[origin]
+                for user_id, (status, _) in node.states.items():
+                    self.last_seen.buried(user_id, status, self._wall() - (now - node.heard_at))
                 self._on_change(list(node.states))

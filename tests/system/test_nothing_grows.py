@@ -31,7 +31,7 @@ async def test_the_ends_of_tokens_of_those_who_have_gone_are_forgotten(
     assert await stays.closed() == 4401  # and whose token runs out is not
 
 
-async def away(*_: object) -> None:
+async def away(*_: object, **__: object) -> None:
     raise StoreUnavailable()
 
 
@@ -44,11 +44,11 @@ async def test_who_leaves_while_postgres_is_away_is_stored_later(
     presence.disconnected(ann, "con_1")
     del presence._devices[ann]  # its grace is over
     with pytest.raises(StoreUnavailable):
-        await jobs.store_departures(one.nodes[0].ctx)
+        await jobs.store_changes(one.nodes[0].ctx)
     monkeypatch.undo()
-    await jobs.store_departures(one.nodes[0].ctx)
+    await jobs.store_changes(one.nodes[0].ctx)
     assert (await accounts.last_active(one.nodes[0].db, [ann]))[ann] is not None
-    assert presence.take_gone() == {}
+    assert presence.last_seen.take_gone() == presence.last_seen.take_come() == {}
 
 
 async def test_whom_a_socket_may_not_see_is_not_kept_once_it_has_gone() -> None:

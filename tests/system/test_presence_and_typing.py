@@ -1,11 +1,17 @@
 """The bounds of protocol.md, section 5. What nodes wait for each other passes when the test says so."""
 
+import time
+from datetime import datetime, timedelta
+
 import msgspec
 import pytest
 
 from chatd.boot import Node
 from chatd.core.settings import Presence, Settings
+from chatd.features.accounts import service as accounts
+from chatd.features.presence import jobs
 from chatd.features.relations import service as relations
+from chatd.realtime import envelope
 from tests.system.world import Phone, World
 from tests.waiting import PATIENCE_S, until
 
@@ -171,3 +177,39 @@ async def test_a_change_while_a_watch_is_answered_is_not_undone_by_the_answer(
     state = await a.call("presence.watch", user_ids=[bob])
     assert [f["status"] for f in a.seen("presence.update")] == ["away"]
     assert [user["status"] for user in state["users"]] == ["away"]
+
+
+async def test_what_a_kill_of_the_only_node_forgets_of_last_active_is_a_minute_at_most(one: World) -> None:
+    ann, bob, cee = await one.users(3)
+    await one.group(ann, bob, cee)
+    ctx, long_ago = one.nodes[0].ctx, one.clock.now() - timedelta(days=9)
+    await ctx.db.run("UPDATE users SET last_active_at = $1", long_ago)
+    came = one.clock.now()
+    await one.phone(bob)
+    c = await one.phone(cee)
+    await c.call("presence.set", status="invisible")
+    hidden = one.clock.now()
+    await jobs.store_changes(ctx)
+    # From here on it may die.
+    stored = await accounts.last_active(ctx.db, [bob, cee])
+    assert came <= stored[bob] <= one.clock.now()
+    assert came <= stored[cee] <= hidden
+    one.clock.offset = timedelta(minutes=5)
+    await jobs.store_the_present(ctx)
+    later = await accounts.last_active(ctx.db, [bob, cee])
+    assert later[bob] >= stored[bob] + timedelta(minutes=4)
+    assert later[cee] == stored[cee]  # nobody is to know that they are there
+    _, profile = await one.rest(ann, "GET", f"/api/users/{cee}")
+    assert datetime.fromisoformat(profile["last_active_at"]) == stored[cee]
+
+
+async def test_a_node_whose_clock_is_ahead_sees_nobody_in_the_future(one: World) -> None:
+    ann, bob = await one.users(2)
+    await one.group(ann, bob)
+    one.nodes[0].presence.heard(envelope.PresenceFull("other", 1, 0, 1, {bob: ("away", time.time() + 3600)}))
+    a = await one.phone(ann)
+    state = await a.call("presence.watch", user_ids=[bob])
+    one.nodes[0].presence.heard(envelope.PresenceDiff("other", 2, {bob: (None, time.time() + 3600)}))
+    gone = await a.event("presence.update", user_id=bob, status="offline")
+    for told in (state["users"][0], gone):
+        assert datetime.fromisoformat(told["last_active_at"]) <= one.clock.now()

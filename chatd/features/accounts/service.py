@@ -295,11 +295,16 @@ async def count_active(db: Queries, since: datetime) -> int:
     return await census_store.count_active(db, since)
 
 
-async def touch_last_active(db: Queries, pairs: Collection[tuple[str, datetime]]) -> int:
-    """Move ``last_active_at`` of many (user id, time) forward, never back; how many moved."""
+async def touch_last_active(
+    db: Queries, pairs: Collection[tuple[str, datetime]], *, unless_within_s: float = 0.0
+) -> int:
+    """Move ``last_active_at`` of many (user id, time) forward, never back, and not where it is but so many
+    seconds behind; how many moved.
+    """
     if not pairs:
         return 0
-    return await store.touch_last_active(db, [user for user, _ in pairs], [at for _, at in pairs])
+    users, ats = [user for user, _ in pairs], [at for _, at in pairs]
+    return await store.touch_last_active(db, users, ats, unless_within_s)
 
 
 async def create_many(

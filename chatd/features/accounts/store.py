@@ -165,8 +165,12 @@ async def patch_user(
     )
 
 
-async def touch_last_active(db: Queries, user_ids: Sequence[str], ats: Sequence[datetime]) -> int:
-    """Move ``last_active_at`` forward; arrays run in parallel. Rows are locked in id order."""
+async def touch_last_active(
+    db: Queries, user_ids: Sequence[str], ats: Sequence[datetime], slack_s: float
+) -> int:
+    """Move ``last_active_at`` forward where it is more than ``slack_s`` behind; arrays run in parallel.
+    Rows are locked in id order.
+    """
     return await db.run(
         """
         WITH newest AS (
@@ -174,13 +178,14 @@ async def touch_last_active(db: Queries, user_ids: Sequence[str], ats: Sequence[
             GROUP BY i.id
         ), due AS (
             SELECT u.id, n.at FROM users u JOIN newest n ON n.id = u.id
-            WHERE u.last_active_at IS NULL OR u.last_active_at < n.at
+            WHERE u.last_active_at IS NULL OR u.last_active_at < n.at - make_interval(secs => $3)
             ORDER BY u.id FOR NO KEY UPDATE OF u
         )
         UPDATE users u SET last_active_at = due.at FROM due WHERE u.id = due.id
         """,
         list(user_ids),
         list(ats),
+        slack_s,
     )
 
 

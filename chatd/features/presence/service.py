@@ -59,6 +59,8 @@ def _presence(ctx: Ctx, sight: Sight, stored: datetime | None) -> UserPresence:
     else:
         since = ctx.presence.since(user_id)
         last = datetime.fromtimestamp(since, UTC) if since is not None else stored
+        if last is not None:
+            last = min(last, ctx.clock.now())  # the clock of the node that saw them may be ahead
     return UserPresence(user_id=user_id, status=status, last_active_at=last)  # type: ignore[arg-type]
 
 
