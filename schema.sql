@@ -824,13 +824,19 @@ CREATE TABLE scheduled_messages (
     content     jsonb NOT NULL,
     reply_to    uuid,
     send_at     timestamptz NOT NULL,
-    status      text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'sent', 'failed')),
+    status      text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'sent', 'failed', 'cancelled')),
     due_at      timestamptz,                            -- send_at, or later after a failed attempt; null: done
     attempts    integer NOT NULL DEFAULT 0,
     message_id  uuid,
     failure     text,                                   -- the code of the error that ended it
-    created_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+    created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    client_message_id text,                             -- under which its author asked for it; null: none
+    fingerprint bytea                                   -- of what was asked for then
 );
+-- Who asks twice under one id has one message. A cancelled row has no words: it is there for its id alone.
+CREATE UNIQUE INDEX scheduled_messages_client_id ON scheduled_messages (user_id, chat_id, client_message_id)
+    WHERE client_message_id IS NOT NULL;
+CREATE INDEX scheduled_messages_cancelled ON scheduled_messages (user_id, send_at) WHERE status = 'cancelled';
 CREATE INDEX scheduled_messages_due ON scheduled_messages (due_at) WHERE status = 'pending';
 CREATE INDEX scheduled_messages_user ON scheduled_messages (user_id, send_at, id);
 CREATE INDEX scheduled_messages_chat ON scheduled_messages (chat_id);

@@ -185,6 +185,84 @@ async def test_a_scheduled_message_is_sent_once_however_many_nodes_try(two: Worl
     assert [s["id"] for s in listed["items"] + rest["items"]] == [s["id"] for s in made]
 
 
+async def asked_for(world: World, user: str, chat: str, body: Any, node: int = 0) -> tuple[int, Any]:
+    return await world.rest(user, "POST", f"/api/chats/{chat}/scheduled", body, node=node)
+
+
+async def test_one_that_is_asked_for_again_and_again_under_its_id_is_one(two: World) -> None:
+    ann, bob = await two.users(2)
+    chat, other = await two.group(ann, bob), await two.group(ann, bob)
+    a = await two.phone(ann)
+    body = {
+        "content": {"type": "text", "text": "once"},
+        "send_at": later(minutes=10),
+        "client_message_id": "s1",
+    }
+    answers = await asyncio.gather(*(asked_for(two, ann, chat, body, node=i % 2) for i in range(20)))
+    assert sorted(status for status, _ in answers) == [200] * 19 + [201]
+    made = answers[0][1]
+    assert [answer for _, answer in answers] == [made] * 20
+    assert made["client_message_id"] == "s1"
+
+    # An id is one chat's and one person's, and says one thing.
+    assert (await asked_for(two, ann, other, body))[0] == 201
+    assert (await asked_for(two, bob, chat, body))[0] == 201
+    text = {"type": "text", "text": "twice"}
+    for change in (
+        {"content": text},
+        {"send_at": later(hours=2)},
+        {"reply_to": made["id"].replace("sch", "msg")},
+    ):
+        assert (await asked_for(two, ann, chat, body | change))[1]["code"] == "conflict"
+
+    # It is what was asked for then that counts, and the answer is what has become of it.
+    changed = await ok(two, ann, "PATCH", f"/scheduled/{made['id']}", {"content": text})
+    assert await asked_for(two, ann, chat, body) == (200, changed)
+    two.clock.offset = timedelta(minutes=11)
+    await jobs.send_due(two.nodes[0].ctx)
+    await a.event("message.new", chat_id=chat)
+    status, sent = await asked_for(two, ann, chat, body, node=1)
+    assert (status, sent["status"], sent["id"]) == (200, "sent", made["id"])
+    await jobs.send_due(two.nodes[1].ctx)
+    assert len([m for m in (await history(two, bob, chat)).values() if m["sender_id"] == ann]) == 1
+
+
+async def test_one_that_was_taken_back_is_not_brought_back_by_a_late_repeat(two: World) -> None:
+    ann, bob = await two.users(2)
+    chat = await two.group(ann, bob)
+    body = {"content": {"type": "text", "text": "no"}, "send_at": later(hours=1), "client_message_id": "s1"}
+    for round_ in range(8):
+        body["client_message_id"] = f"s{round_}"
+        _, made = await asked_for(two, ann, chat, body)
+        path = f"/api/scheduled/{made['id']}"
+        (gone, _), *repeats = await asyncio.gather(
+            two.rest(ann, "DELETE", path), *(asked_for(two, ann, chat, body, node=1) for _ in range(4))
+        )
+        assert gone == 204
+        assert {status for status, _ in repeats} <= {200, 409}
+        assert (await asked_for(two, ann, chat, body))[0] == 409
+        assert await code(two, ann, "DELETE", f"/scheduled/{made['id']}") == "not_found"
+    for status in ("pending", "sent", "failed"):
+        assert (await ok(two, ann, "GET", f"/scheduled?status={status}"))["items"] == []
+    kept = await two.nodes[0].db.rows(str, "SELECT content::text FROM scheduled_messages")
+    assert kept == ["null"] * 8
+    two.clock.offset = timedelta(days=31)
+    await jobs.purge(two.nodes[0].ctx)
+    assert await two.nodes[0].db.rows(str, "SELECT content::text FROM scheduled_messages") == []
+
+
+async def test_of_what_was_taken_back_so_many_ids_are_remembered(one: World, monkeypatch: Any) -> None:
+    ann, bob = await one.users(2)
+    chat = await one.group(ann, bob)
+    monkeypatch.setattr(scheduled, "MAX_CANCELLED", 2)
+    body = {"content": {"type": "text", "text": "no"}, "send_at": later(hours=1)}
+    for name in ("a", "b", "c"):
+        _, made = await asked_for(one, ann, chat, body | {"client_message_id": name})
+        await ok(one, ann, "DELETE", f"/scheduled/{made['id']}")
+    kept = "SELECT client_message_id FROM scheduled_messages ORDER BY send_at"
+    assert await one.nodes[0].db.rows(str, kept) == ["b", "c"]
+
+
 async def test_one_that_was_sent_before_a_crash_is_not_sent_again(one: World) -> None:
     ann, bob = await one.users(2)
     chat = await one.group(ann, bob)

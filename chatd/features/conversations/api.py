@@ -1,7 +1,7 @@
 """Conversations on both edges."""
 
 from chatd.core.context import Ctx
-from chatd.core.declarations import Command, delete, get, patch, post, put
+from chatd.core.declarations import Answer, Command, delete, get, patch, post, put
 from chatd.core.errors import ChatNotFound, Conflict, MessageNotFound, NotFound
 from chatd.core.ids import ChatId, MessageId
 from chatd.features.conversations import drafts, scheduled, service, threads
@@ -76,9 +76,10 @@ async def set_draft(ctx: Ctx, command: SetDraft) -> None:
         await drafts.drop(ctx, command.chat_id)
 
 
-async def schedule(ctx: Ctx, chat_id: ChatId, body: ScheduleMessage) -> Scheduled:
+async def schedule(ctx: Ctx, chat_id: ChatId, body: ScheduleMessage) -> Answer[Scheduled]:
     """Send a message at its time."""
-    return await scheduled.schedule(ctx, chat_id, body)
+    made, new = await scheduled.schedule(ctx, chat_id, body)
+    return Answer(made, 201 if new else 200)
 
 
 async def list_scheduled(ctx: Ctx, query: ListScheduled) -> ScheduledList:
@@ -107,7 +108,13 @@ ROUTES = (
     get("/drafts", list_drafts),
     put("/chats/{chat_id}/draft", put_draft, raises=(ChatNotFound,), limit="none"),
     delete("/chats/{chat_id}/draft", delete_draft, status=204, raises=(ChatNotFound,), limit="none"),
-    post("/chats/{chat_id}/scheduled", schedule, raises=(ChatNotFound, Conflict), limit="none"),
+    post(
+        "/chats/{chat_id}/scheduled",
+        schedule,
+        status=(201, 200),
+        raises=(ChatNotFound, Conflict),
+        limit="none",
+    ),
     get("/scheduled", list_scheduled),
     patch("/scheduled/{scheduled_id}", patch_scheduled, raises=(NotFound, Conflict), limit="none"),
     delete(

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from chatd.core.ids import ChatId, MessageId, UserId, id_meta
-from chatd.features.chats.contract import Message, TextContent
+from chatd.features.chats.contract import ClientMessageId, Message, TextContent
 from chatd.wire.frames import NO_NUL, ChatCommand, Event
 
 ScheduledId = Annotated[str, id_meta("sch")]
@@ -140,11 +140,14 @@ class DraftUpdated(Event, tag="draft.updated", frozen=True, kw_only=True):
 
 
 class ScheduleMessage(msgspec.Struct, frozen=True, kw_only=True):
-    """What shall be said, and when (at most a year ahead)."""
+    """What shall be said, and when (at most a year ahead). Safe to repeat with the same
+    ``client_message_id``, until 30 days after it was sent or taken back.
+    """
 
     content: TextContent
     send_at: Annotated[datetime, Meta(tz=True)]
     reply_to: MessageId | None = None
+    client_message_id: ClientMessageId | None = None
 
 
 class PatchScheduled(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +159,7 @@ class PatchScheduled(msgspec.Struct, frozen=True, kw_only=True):
 
 class Scheduled(msgspec.Struct, frozen=True):
     """A message that is sent at its time, or was (``message_id``), or could not be (``failure``: the code
-    of the error).
+    of the error). It is sent under its own ``id``; ``client_message_id`` is what it was asked for under.
     """
 
     id: ScheduledId
@@ -168,6 +171,7 @@ class Scheduled(msgspec.Struct, frozen=True):
     message_id: MessageId | None
     failure: str | None
     created_at: datetime
+    client_message_id: str | None
 
 
 class ListScheduled(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,6 +195,14 @@ class ScheduledUpdated(Event, tag="scheduled.updated", frozen=True, kw_only=True
 
     scheduled: Scheduled
     cancelled: bool = False
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What was asked for before under an id of the author's (not on the wire)."""
+
+    id: ScheduledId
+    status: Literal["pending", "sent", "failed", "cancelled"]
+    fingerprint: bytes | None
 
 
 class DueRow(msgspec.Struct, frozen=True):

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Job
-from chatd.features.conversations import scheduled, store
+from chatd.features.conversations import scheduled
+from chatd.features.conversations import scheduled_store as store
 
 BATCH, MAX_BATCHES = 50, 100
 KEEP = timedelta(days=30)

@@ -1,14 +1,16 @@
 """Messages to be sent later, each exactly once.
 
 Its id is the client_message_id that it is sent under, by the road of every other message: who sends it twice
-(after a crash between the send and the note of it) gets the first ack again.
+(after a crash between the send and the note of it) gets the first ack again. Who asks for it twice under one
+client_message_id of their own gets the first answer again.
 """
 
 import asyncio
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -16,11 +18,11 @@ from msgspec import Meta
 
 from chatd.core.context import Actor, Ctx, Tx
 from chatd.core.errors import AppError, Conflict, NotFound, Unavailable, ValidationFailed
-from chatd.core.ids import ChatId
+from chatd.core.ids import ChatId, UserId
 from chatd.core.paging import decode_cursor, encode_cursor
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import TextContent
-from chatd.features.conversations import store
+from chatd.features.conversations import scheduled_store as store
 from chatd.features.conversations.contract import (
     DueRow,
     ListScheduled,
@@ -37,11 +39,14 @@ from chatd.features.messages import service as messages
 log = logging.getLogger("chatd.conversations")
 
 MAX_PENDING = 100
+#: So many ids of what a user has taken back are remembered.
+MAX_CANCELLED = 1000
 FARTHEST = timedelta(days=366)
 #: After this many attempts that met an outage or a rate, some two days, it has failed.
 MAX_ATTEMPTS = 600
 LONGEST_WAIT_S = 300.0
 SEND_TIMEOUT_S = 10.0
+TAKEN_BACK = "This message was scheduled and taken back"
 _content = msgspec.json.Decoder(TextContent).decode
 
 
@@ -59,26 +64,44 @@ class Outcome:
 # -------------------------------------------------------------------------------------- in the actor's name
 
 
-async def schedule(ctx: Ctx, chat_id: ChatId, body: ScheduleMessage) -> Scheduled:
-    """Say it later. Raises ChatNotFound, ValidationFailed, Conflict past MAX_PENDING.
+async def schedule(ctx: Ctx, chat_id: ChatId, body: ScheduleMessage) -> tuple[Scheduled, bool]:
+    """Say it later; and whether it is new: a repeat of a client_message_id gives what came of the first.
 
-    Whether one may speak in the chat is asked when it is sent.
+    Raises ChatNotFound, ValidationFailed, Conflict past MAX_PENDING, or where the same client_message_id was
+    for something else, or for what was taken back. Whether one may speak there is asked when it is sent.
     """
     me = ctx.actor.user_id
     messages.require_sayable(body.content)
-    _require_future(ctx, body.send_at)
+    named = body.client_message_id
+    if named is None:
+        _require_future(ctx, body.send_at)
     content = msgspec.json.encode(messages.tidy(body.content))
+    mark = None if named is None else _fingerprint(content, body)
     async with ctx.db.transaction() as tx:
         await chats.require_seat(tx, chat_id, me)
         await store.take_turn(tx, me)
+        known = await _asked_before(tx, chat_id, me, named, mark)
+        if known is not None:
+            return known, False
+        _require_future(ctx, body.send_at)  # a repeat may come when its time has passed
         if await store.count_pending(tx, me) >= MAX_PENDING:
             raise Conflict(f"At most {MAX_PENDING} messages may wait for their time")
         made = await store.insert_scheduled(
-            tx, ctx.ids.new("sch"), chat_id, me, content, body.reply_to, body.send_at
+            tx,
+            ctx.ids.new("sch"),
+            chat_id,
+            me,
+            content,
+            body.reply_to,
+            body.send_at,
+            named,
+            mark,
         )
+        if made is None:  # between the look and the insert it was taken back
+            raise Conflict(TAKEN_BACK)
         await media.keep_until(tx, ctx, messages.media_of(body.content), body.send_at)
         tx.after_commit(ctx.broker.to_users, [me], ScheduledUpdated(scheduled=made))
-    return made
+    return made, True
 
 
 async def change(ctx: Ctx, scheduled_id: ScheduledId, body: PatchScheduled) -> Scheduled:
@@ -107,6 +130,10 @@ async def cancel(ctx: Ctx, scheduled_id: ScheduledId) -> None:
         gone = await store.delete_scheduled(tx, scheduled_id, me)
         if gone is None:
             raise await _gone(ctx, scheduled_id)
+        if gone.client_message_id is not None:
+            # A repeat that is still on its way must not bring back what its author has taken back.
+            await store.keep_cancelled(tx, gone, me, ctx.clock.now())
+            await store.drop_cancelled(tx, me, MAX_CANCELLED)
         tx.after_commit(ctx.broker.to_users, [me], ScheduledUpdated(scheduled=gone, cancelled=True))
 
 
@@ -122,6 +149,29 @@ async def page(ctx: Ctx, query: ListScheduled) -> ScheduledList:
     return ScheduledList(
         items=rows, next_cursor=encode_cursor(rows[-1].send_at, rows[-1].id) if more else None
     )
+
+
+async def _asked_before(
+    tx: Tx, chat_id: ChatId, me: UserId, client_message_id: str | None, mark: bytes | None
+) -> Scheduled | None:
+    """What came of a request before. Raises Conflict where that was for another, or was taken back."""
+    if client_message_id is None:
+        return None
+    asked = await store.find_asked(tx, chat_id, me, client_message_id)
+    if asked is None:
+        return None
+    if asked.status != "cancelled" and asked.fingerprint != mark:
+        raise Conflict("This client_message_id was used for another scheduled message")
+    known = await store.find_scheduled(tx, asked.id, me)
+    if known is None:
+        raise Conflict(TAKEN_BACK)
+    return known
+
+
+def _fingerprint(content: bytes, body: ScheduleMessage) -> bytes:
+    """64 bits of what was asked for, which may be changed since then."""
+    more = f"{body.reply_to or ''} {body.send_at.astimezone(UTC).isoformat()}"
+    return hashlib.blake2b(content + more.encode(), digest_size=8).digest()
 
 
 def _require_future(ctx: Ctx, send_at: datetime) -> None:
