@@ -128,8 +128,9 @@ class Due(msgspec.Struct, frozen=True):
     registered_at: datetime
     user_id: UserId
     time_zone: str | None
-    #: The account is banned, or the session that the device belongs to has ended.
-    out: bool
+    banned: bool
+    #: The session that the device belongs to is over: nobody is pushed to there any more.
+    over: bool
     push: bool
     preview: bool
     quiet_from: time | None

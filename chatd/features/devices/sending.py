@@ -45,7 +45,10 @@ async def _may_go(ctx: Ctx, due: Due, services: Mapping[ProviderName, Provider])
     silent = due.notification is None and due.message_id is None  # received, gone, or not to be shown
     old = now - due.created_at > timedelta(seconds=ctx.settings.push.max_age_s)
     quiet = rules.quiet_until(now, due.time_zone, due.quiet_from, due.quiet_until)
-    if due.out or not due.push or silent or due.provider not in services or old:
+    if due.over:
+        await store.delete_gone(ctx.db, due.device_id, due.registered_at)
+        return False
+    if due.banned or not due.push or silent or due.provider not in services or old:
         await store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
         return False
     # An app that says what it has received has not said so within the grace time: whatever its socket looks

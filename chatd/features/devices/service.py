@@ -65,7 +65,7 @@ async def register(ctx: Ctx, wanted: RegisterDevice) -> tuple[Device, bool]:
 
 async def devices(ctx: Ctx) -> Devices:
     """The actor's devices."""
-    return Devices(devices=await store.devices_of(ctx.db, ctx.actor.user_id))
+    return Devices(devices=await store.devices_of(ctx.db, ctx.actor.user_id, ctx.clock.now()))
 
 
 async def unregister(ctx: Ctx, device_id: str) -> None:

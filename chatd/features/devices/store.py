@@ -74,14 +74,18 @@ async def drop_oldest(db: Queries, user_id: str, keep: int) -> int:
     )
 
 
-async def devices_of(db: Queries, user_id: str) -> list[Device]:
+async def devices_of(db: Queries, user_id: str, now: datetime) -> list[Device]:
+    """Those whose session goes on, newest first."""
     return await db.rows(
         Device,
         """
-        SELECT id, provider, name, created_at, registered_at FROM push_devices
-        WHERE user_id = $1 ORDER BY registered_at DESC, id DESC
+        SELECT d.id, d.provider, d.name, d.created_at, d.registered_at
+        FROM push_devices d JOIN sessions s ON s.id = d.session_id
+        WHERE d.user_id = $1 AND s.revoked_at IS NULL AND s.expires_at > $2
+        ORDER BY d.registered_at DESC, d.id DESC
         """,
         user_id,
+        now,
     )
 
 
@@ -93,7 +97,7 @@ async def delete_device(db: Queries, user_id: str, device_id: str | None) -> int
 
 
 async def delete_gone(db: Queries, device_id: str, registered_at: datetime) -> int:
-    """A device that its push service knows no more, unless it has registered again meanwhile."""
+    """A device that nobody is behind any more, unless it has registered again meanwhile."""
     return await db.run(
         "DELETE FROM push_devices WHERE id = $1 AND registered_at = $2", device_id, registered_at
     )
@@ -324,8 +328,8 @@ async def due(db: Queries, device_ids: Sequence[str], keys: Sequence[str], now: 
         """
         SELECT o.device_id, o.collapse_key, o.version, o.attempts, o.waited, o.mention, o.created_at,
                d.provider, d.token, d.p256dh, d.auth, d.registered_at, d.user_id, u.time_zone,
-               (u.banned_at IS NOT NULL AND (u.banned_until IS NULL OR u.banned_until > $3))
-                   OR e.revoked_at IS NOT NULL OR e.expires_at <= $3,
+               u.banned_at IS NOT NULL AND (u.banned_until IS NULL OR u.banned_until > $3),
+               e.revoked_at IS NOT NULL OR e.expires_at <= $3,
                coalesce(n.push, true), coalesce(n.preview, true), n.quiet_from, n.quiet_until,
                o.notification, o.chat_id, c.type, c.title, m.id, m.seq, a.display_name, m.text,
                coalesce(p.last_received_at IS DISTINCT FROM p.last_read_at, false)

@@ -2,6 +2,7 @@
 
 import pytest
 
+from chatd.features.devices import service
 from chatd.features.devices.contract import MAX_DEVICES
 from tests.features.devices.services import Browser, b64, point
 
@@ -131,3 +132,18 @@ async def test_half_of_the_quiet_hours_is_refused_and_null_takes_them_away(town)
         "quiet_until": None,
         "off_types": [],
     }
+
+
+async def test_a_device_goes_with_the_session_that_it_was_registered_in(town):
+    ann, bob, cid = await town.world.users(3)
+    chat = await town.world.group(ann, bob, cid)
+    await town.device(bob)
+    browser = await town.browser(cid)
+    assert (await town.world.rest(bob, "POST", "/api/auth/logout"))[0] == 204
+    # Whoever gets in again is not shown a phone that nobody is logged in at.
+    assert (await service.devices(town.ctx(bob))).devices == []
+    await town.say(ann, chat, "Hello")
+    await town.round()
+    assert len(town.push.to(browser.endpoint)) == len(town.push.got) == 1
+    left = await town.world.nodes[0].db.rows(str, "SELECT provider FROM push_devices")
+    assert (left, await town.waiting()) == (["webpush"], 0)
