@@ -6,7 +6,9 @@ import { showLogin } from "./login.js";
 import { Model } from "./model.js";
 import { closeMenu } from "./menu.js";
 import { Features } from "./features.js";
+import { logOut } from "./leaving.js";
 import { Main } from "./main.js";
+import { forgetGone } from "./push.js";
 
 const root = document.getElementById("app");
 const client = new Chatd({ url: new URL(".", location.href).href, client: "chatd web" });
@@ -19,6 +21,7 @@ function show() {
   main = null;
   if (!client.user) {
     document.title = "Log in · chatd";
+    forgetGone(client); // also of who was logged out from elsewhere, or while no page was open
     showLogin(root, client, show);
     return;
   }
@@ -42,7 +45,7 @@ client.on("state", ({ state }) => {
     root.replaceChildren(h("main", { class: "alone" },
       h("h1", {}, "This account cannot connect"),
       h("p", {}, "The server has closed the door on it. If you think that is a mistake, ask the people who run this server."),
-      h("button", { type: "button", class: "primary", onclick: () => client.session.logout().catch(() => {}) }, "Log out")));
+      h("button", { type: "button", class: "primary", onclick: () => logOut(client).catch(() => {}) }, "Log out")));
   }
 });
 

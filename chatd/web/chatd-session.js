@@ -100,10 +100,12 @@ export class Session {
     return this.#keep(await this.#call("POST", "/api/auth/login", { email, password, device }));
   }
 
-  /** End the session here and on the server, where it can be reached. */
+  /** End the session here, and on the server; raises ChatdError where that could not be told. */
   async logout() {
     try {
       await this.rest("POST", "/auth/logout", undefined, { retries: 0 });
+    } catch (error) {
+      if (error.status !== 401) throw error; // it had ended there already
     } finally {
       this.end();
     }

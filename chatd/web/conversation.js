@@ -31,7 +31,8 @@ export class Conversation {
     this.scroller = h("div", { class: "scroller", tabindex: "-1", onscroll: () => this.#scrolled() }, this.log, this.typing);
     this.bar = chat.type === "gp" && chat.context_id ? new GpBar(this) : null;
     this.pins = new Pins(this);
-    this.can = {};
+    /** What more can be done here; null until it is known. */
+    this.can = null;
     this.element = h("section", { class: "conversation", "aria-label": "Conversation", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.composer.attaching.dropped(event) }, this.head, this.bar?.element ?? "", this.pins.element, this.scroller, this.jump, this.composer.element);
     this.arrived = 0;
   }
@@ -48,15 +49,16 @@ export class Conversation {
       model.on("typing", mine(() => { head(); this.#typists(); })), model.on("state", head));
     this.seen = () => this.#read();
     for (const event of ["focus", "visibilitychange"]) addEventListener(event, this.seen);
-    this.#observer = new IntersectionObserver(([entry]) => { if (entry.isIntersecting && this.chat.loaded) this.#older(); }, { root: this.scroller, rootMargin: "600px 0px 0px 0px" });
+    this.#observer = new IntersectionObserver(([entry]) => { if (entry.isIntersecting && this.chat.loaded && this.chat.hasOlder) this.#older(); }, { root: this.scroller, rootMargin: "600px 0px 0px 0px" });
     this.#observer.observe(this.top);
+    this.#offs.push(model.on("loaded", mine(() => this.#lookUp())));
     // The keyboard of a phone comes and goes, a line is added to the box: who was at the end still is.
     this.#sizes = new ResizeObserver(() => this.settle());
     this.#sizes.observe(this.scroller);
     this.#head();
     this.#draw();
     this.composer.start();
-    offered(this.main.features).then((can) => { this.can = can; });
+    this.offering = offered(this.main.features).then((can) => { this.can = can; });
     if (!this.chat.loaded) this.loading = this.#older();
     else this.toEnd();
   }
@@ -175,6 +177,12 @@ export class Conversation {
   // ----------------------------------------------------------------- reading along
 
   async #older() { await attempt(() => this.model.loadOlder(this.chat)); }
+
+  /** Where the top is in sight still (a tall window, short messages), no change would tell of it: look anew. */
+  #lookUp() {
+    this.#observer.unobserve(this.top);
+    this.#observer.observe(this.top);
+  }
 
   #heard(message) {
     if (!message) return;

@@ -19,7 +19,7 @@ export function showMenu(anchor, items, { emoji = [], pick = () => {} } = {}) {
   // A modal dialog makes everything outside it inert: a menu of its own belongs in it.
   (anchor.closest("dialog") ?? document.body).append(element);
   place(element, anchor.getBoundingClientRect());
-  open = { element, back: document.activeElement };
+  open = { element, back: document.activeElement, key: document.activeElement.closest("[data-key]")?.dataset.key };
   element.querySelector("button").focus();
   setTimeout(() => document.addEventListener("pointerdown", away), 0);
 }
@@ -27,9 +27,12 @@ export function showMenu(anchor, items, { emoji = [], pick = () => {} } = {}) {
 export function closeMenu() {
   if (!open) return;
   document.removeEventListener("pointerdown", away);
-  open.element.remove();
-  open.back?.focus?.({ preventScroll: true });
+  const { element, back, key } = open;
+  element.remove();
   open = null;
+  // What it was opened at may have been drawn anew meanwhile (dom.js, reconcile).
+  const again = back?.isConnected || !key ? back : document.querySelector(`[data-key="${CSS.escape(key)}"]`);
+  again?.focus?.({ preventScroll: true });
 }
 
 function away(event) {

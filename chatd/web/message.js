@@ -129,6 +129,7 @@ function react(view, message, emoji, own) {
 
 /** The menu of a message. */
 export function openActions(view, message, anchor) {
+  if (!view.can) return void view.offering.then(() => openActions(view, message, anchor));
   const { model, chat } = view;
   const mine = message.sender_id === model.me.id;
   const may = mine || chat.my_role !== "member" && chat.type !== "direct";

@@ -8,6 +8,8 @@ const DRAFT_AFTER_MS = 800;
 export class Mine {
   #offs = [];
   #timers = new Map();
+  /** Chats whose draft here is newer than what the server has: until it has said that it has it. */
+  #unsaid = new Set();
 
   constructor(client, model, features) {
     Object.assign(this, { client, model, features });
@@ -35,8 +37,13 @@ export class Mine {
   async load() {
     await Promise.all([
       this.#ask("/drafts", ({ drafts }) => {
-        const kept = [...this.#timers.keys()].map((chatId) => [chatId, this.drafts.get(chatId)]);
-        this.drafts = new Map([...drafts.map((draft) => [draft.chat_id, { ...draft, at: draft.updated_at }]), ...kept]);
+        const mine = [...this.#unsaid].map((chatId) => [chatId, this.drafts.get(chatId)]);
+        this.drafts = new Map(drafts.map((draft) => [draft.chat_id, { ...draft, at: draft.updated_at }]));
+        for (const [chatId, draft] of mine) {
+          if (draft) this.drafts.set(chatId, draft);
+          else this.drafts.delete(chatId);
+          if (!this.#timers.has(chatId)) this.#say(chatId); // what could not be said while there was no connection
+        }
         this.model.emit("drafts");
         this.model.emit("list");
       }),
@@ -74,6 +81,7 @@ export class Mine {
     if (text) this.drafts.set(chatId, { text, reply_to: replyTo, at: new Date().toISOString() });
     else this.drafts.delete(chatId);
     clearTimeout(this.#timers.get(chatId));
+    this.#unsaid.add(chatId);
     this.#timers.set(chatId, setTimeout(() => this.#say(chatId), text ? DRAFT_AFTER_MS : 0));
     this.model.emit("list");
   }
@@ -81,17 +89,19 @@ export class Mine {
   async #say(chatId) {
     clearTimeout(this.#timers.get(chatId));
     this.#timers.delete(chatId);
-    const { text = "", reply_to = null } = this.drafts.get(chatId) ?? {};
+    const draft = this.drafts.get(chatId);
+    const { text = "", reply_to = null } = draft ?? {};
     try {
       await this.client.command("draft.set", { chat_id: chatId, text, ...(reply_to && { reply_to }) });
+      if (this.drafts.get(chatId) === draft) this.#unsaid.delete(chatId);
     } catch (error) {
       if (!error.code) throw error;
-      console.warn(`a draft stays on this device: ${error.code}`);
+      console.warn(`a draft stays on this device: ${error.code}`); // the next connection says it again
     }
   }
 
   #drafted({ chat_id, draft, at }) {
-    if (this.#timers.has(chat_id)) return; // what I write here is newer
+    if (this.#unsaid.has(chat_id)) return; // what I write here is newer
     const known = this.drafts.get(chat_id);
     if (known && known.text === draft?.text) return;
     if (draft) this.drafts.set(chat_id, { ...draft, at });

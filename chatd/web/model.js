@@ -29,7 +29,7 @@ export class Model {
     for (const [type, method] of Object.entries(EVENTS)) client.on(type, (event) => this[method](event));
   }
 
-  /** Topics: list, chat, messages, typing, presence, people, state; details carry `chatId` where it is of one. */
+  /** Topics: list, chat, messages, loaded, typing, presence, people, state; details carry `chatId` where it is of one. */
   on(topic, handler) {
     if (!this.#handlers.has(topic)) this.#handlers.set(topic, new Set());
     this.#handlers.get(topic).add(handler);
@@ -128,6 +128,7 @@ export class Model {
       chat.loading = false;
       this.emit("messages", { chatId: chat.id });
     }
+    this.emit("loaded", { chatId: chat.id });
   }
 
   /** Read up to the newest message. */

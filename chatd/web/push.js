@@ -4,10 +4,24 @@ import { ChatdError } from "./chatd.js";
 
 const NAME_KEY = "chatd.push";
 
+let last = Promise.resolve();
+
+/** One change at a time: who logs out while it is being turned on must end what is only just beginning. */
+function inTurn(work) {
+  const done = last.then(work);
+  last = done.catch(() => {});
+  return done;
+}
+
 /** This browser's device where it is of who is logged in: the next person here takes nothing over unasked. */
-function mine(main) {
+export function deviceOf(client) {
   const [userId, deviceId] = localStorage.getItem(NAME_KEY)?.split(" ") ?? [];
-  return deviceId && userId === main.client.user?.id ? deviceId : null;
+  return deviceId && userId === client.user?.id ? deviceId : null;
+}
+
+async function present() {
+  const registration = await navigator.serviceWorker?.getRegistration();
+  return { registration, subscription: await registration?.pushManager?.getSubscription() };
 }
 
 /** Why there is none here, or null where there may be. */
@@ -32,46 +46,65 @@ async function key(main) {
 
 /** Whether who is logged in is pushed to in this browser. */
 export async function subscribed(main) {
-  if (!mine(main)) return false;
-  const registration = await navigator.serviceWorker?.getRegistration();
-  return Boolean(await registration?.pushManager.getSubscription());
+  return Boolean(deviceOf(main.client) && (await present()).subscription);
 }
 
 /** Ask the person, subscribe at the browser's push service, and tell the server. Raises ChatdError. */
 export async function turnOn(main) {
   if (await Notification.requestPermission() !== "granted") throw new ChatdError("forbidden", "Without your permission nothing is pushed.");
   const applicationServerKey = bytes(await key(main));
-  const registration = await navigator.serviceWorker.register(workerUrl());
-  await navigator.serviceWorker.ready;
-  let subscription;
-  try {
-    subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
-  } catch (error) {
-    throw new ChatdError("unavailable_here", `The browser's push service refused: ${error.message}`);
-  }
-  await tell(main, subscription);
+  await inTurn(async () => {
+    const registration = await navigator.serviceWorker.register(workerUrl());
+    await navigator.serviceWorker.ready;
+    let subscription;
+    try {
+      subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey });
+    } catch (error) {
+      throw new ChatdError("unavailable_here", `The browser's push service refused: ${error.message}`);
+    }
+    await tell(main, subscription);
+  });
 }
 
-/** Push services change their addresses: say at every start where this browser is. */
-export async function renew(main) {
-  if (!mine(main) || await obstacle(main)) return;
-  const registration = await navigator.serviceWorker.getRegistration();
-  const subscription = await registration?.pushManager.getSubscription();
-  if (subscription) await tell(main, subscription);
+/** Push services change their addresses: say at every start where this browser is. What is somebody else's ends. */
+export function renew(main) {
+  return inTurn(async () => {
+    const { subscription } = await present();
+    if (!subscription) return;
+    if (!deviceOf(main.client)) await end();
+    else if (!(await obstacle(main))) await tell(main, subscription);
+  });
 }
 
 export async function turnOff(main) {
-  const id = mine(main);
+  const id = deviceOf(main.client);
   if (!id) return;
-  const registration = await navigator.serviceWorker?.getRegistration();
-  await (await registration?.pushManager.getSubscription())?.unsubscribe();
-  localStorage.removeItem(NAME_KEY);
+  await inTurn(async () => {
+    await (await present()).subscription?.unsubscribe();
+    localStorage.removeItem(NAME_KEY);
+  });
   await main.client.rest("DELETE", `/devices/${id}`);
+}
+
+/** Whoever was here has gone: no push comes to this browser any more, and what was shown of them goes. Asks no server. */
+export function forget() { return inTurn(end); }
+
+/** The same where nobody is logged in by then: in another tab somebody may be again. */
+export function forgetGone(client) { return inTurn(() => (client.user ? null : end())); }
+
+async function end() {
+  const { registration, subscription } = await present();
+  await subscription?.unsubscribe().catch((error) => console.warn(`the push service was not told: ${error.message}`));
+  for (const shown of await registration?.getNotifications() ?? []) shown.close();
+  await navigator.clearAppBadge?.().catch(() => {}); // where there is no badge there is nothing to clear
+  await registration?.unregister(); // with it goes a subscription that could not be ended
+  localStorage.removeItem(NAME_KEY);
 }
 
 async function tell(main, subscription) {
   const { endpoint, keys } = subscription.toJSON();
-  const user = main.client.user;
+  const { user } = main.client;
+  if (!user) return; // logged out meanwhile: the subscription is ended next
   const { id } = await main.client.rest("POST", "/devices", { provider: "webpush", subscription: { endpoint, keys }, name: "This browser" });
   localStorage.setItem(NAME_KEY, `${user.id} ${id}`);
 }

@@ -22,6 +22,34 @@ function suggestions(now) {
   ].filter(Boolean);
 }
 
+/** What is being left with the server, chat by chat, under which id: a second try is the same message, not another. */
+const asked = new Map();
+
+function keyOf(chatId, said) {
+  if (asked.get(chatId)?.said !== said) asked.set(chatId, { said, key: crypto.getRandomValues(new Uint32Array(4)).join("-") });
+  return asked.get(chatId).key;
+}
+
+/** Leave it with the server until then, once, however often that is tried. Raises ChatdError. */
+async function leaveIt({ client }, chatId, message) {
+  const said = JSON.stringify([message.content, message.reply_to]);
+  const client_message_id = keyOf(chatId, said);
+  try {
+    await client.rest("POST", `/chats/${chatId}/scheduled`, { ...message, client_message_id }, { retries: 2 });
+  } catch (error) {
+    if (error.code !== "conflict") throw error;
+    // An earlier try did arrive, but its answer did not; since then somebody chose another time.
+    const { items } = await client.rest("GET", `/scheduled?chat_id=${chatId}&limit=100`);
+    const there = items.find((item) => item.client_message_id === client_message_id);
+    if (!there) {
+      asked.delete(chatId); // sent or taken back meanwhile: what is asked for next is another
+      throw error;
+    }
+    await client.rest("PATCH", `/scheduled/${there.id}`, { send_at: message.send_at });
+  }
+  asked.delete(chatId);
+}
+
 /** Ask when, and leave `content` with the server until then; `done()` once it is there. */
 export function sendLater(view, content, replyTo, done) {
   let going = false;
@@ -32,7 +60,7 @@ export function sendLater(view, content, replyTo, done) {
   };
   const go = (date) => once(async () => {
     if (!(date > new Date())) throw Object.assign(new Error("Choose a time that is still to come."), { code: "validation_failed" });
-    await view.main.client.rest("POST", `/chats/${view.chatId}/scheduled`, { content, send_at: date.toISOString(), ...(replyTo && { reply_to: replyTo }) });
+    await leaveIt(view.main, view.chatId, { content, send_at: date.toISOString(), ...(replyTo && { reply_to: replyTo }) });
     dialog.close();
     done();
     toast(`It is sent: ${when(date.toISOString())}.`);

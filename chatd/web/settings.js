@@ -1,6 +1,7 @@
 /** One's own settings: a list of matters, and a page for each. What the server does not have is not offered. */
 
 import { attempt, explain, h, icon } from "./dom.js";
+import { logOut } from "./leaving.js";
 import { drawData, drawPassword, drawSessions } from "./account.js";
 import { Page } from "./page.js";
 import { drawNotifications, drawPrivacy } from "./preferences.js";
@@ -57,6 +58,6 @@ export class Settings extends Page {
     this.inner.append(
       h("nav", { "aria-label": "Settings" }, h("ul", { class: "cards" }, Object.entries(MATTERS).filter((_, index) => there[index]).map(([name, matter]) => h("li", {},
         h("a", { class: "card-row", href: `#/settings/${name}` }, icon(matter.icon), h("span", { class: "lines" }, h("strong", {}, matter.title), h("span", {}, matter.about))))))),
-      h("div", { class: "actions" }, h("button", { type: "button", class: "danger quiet", onclick: () => attempt(() => client.session.logout()) }, icon("out"), " Log out")));
+      h("div", { class: "actions" }, h("button", { type: "button", class: "danger quiet", onclick: () => attempt(() => logOut(client)) }, icon("out"), " Log out")));
   }
 }

@@ -4,6 +4,7 @@ import { attempt, avatar, batched, button, h, icon, shortTime } from "./dom.js";
 import { reconcile } from "./dom.js";
 import { chatActions } from "./chat-settings.js";
 import { newChat, shareLink } from "./dialogs.js";
+import { logOut } from "./leaving.js";
 import { isMuted } from "./mine.js";
 import { Bell } from "./notices.js";
 import { showMenu } from "./menu.js";
@@ -123,7 +124,7 @@ export class Sidebar {
       { icon: "people", label: "Your profile", run: () => main.go("settings/profile") },
       { icon: "gear", label: "Settings", run: () => main.go("settings") },
       { icon: "link", label: "Share your link", run: () => shareLink(main) },
-      { icon: "out", label: "Log out", run: () => attempt(() => main.client.session.logout()) },
+      { icon: "out", label: "Log out", run: () => attempt(() => logOut(main.client)) },
     ]);
   }
 }

@@ -47,6 +47,10 @@ class Thread {
     }
   }
 
+  get can() { return this.above.can; }
+
+  get offering() { return this.above.offering; }
+
   command(...call) { return this.above.command(...call); }
 
   attachment(attachment, message) { return showAttachment(this, attachment, message); }

@@ -1,5 +1,7 @@
 """A real server, a cable to it, and people at real browsers."""
 
+import asyncio
+import itertools
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from inspect import iscoroutinefunction
@@ -39,6 +41,8 @@ UNLIMITED = {
     )
 }
 expect.set_options(timeout=PATIENCE_MS)
+#: No two people have one address, although one server serves them all.
+NUMBERS = itertools.count()
 
 #: Make an account and leave its tokens where the page finds them.
 ARRIVE = """async (account) => {
@@ -111,12 +115,25 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+async def hold(page: Page, path: str) -> asyncio.Event:
+    """Requests wait on their way until the event is set."""
+    ready = asyncio.Event()
+
+    async def wait(route: Any) -> None:
+        await ready.wait()
+        await route.continue_()
+
+    await page.route(path, wait)
+    return ready
+
+
 class Person:
     """Somebody at a browser of their own."""
 
     def __init__(self, name: str, context: BrowserContext, page: Page, url: str) -> None:
         self.name, self.context, self.page, self.url = name, context, page, url
-        self.email = f"{name.split()[0].lower()}-{id(self)}@example.com"
+        self.email = f"{name.split()[0].lower()}-{next(NUMBERS)}@example.com"
+        self.elsewhere_too: list[BrowserContext] = []
         self.complaints: list[str] = []
         page.on("pageerror", lambda error: self.complaints.append(f"{error}"))
         page.on("console", lambda message: self._heard(message))
@@ -146,11 +163,21 @@ class Person:
         await page.get_by_role("button", name="Create account").click()
         await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
 
-    async def log_in(self, page: Page) -> None:
-        """The same account in another browser's page."""
+    async def elsewhere(self, password: str = PASSWORD, **options: Any) -> Page:
+        """Logged in at another browser."""
+        assert self.context.browser is not None
+        context = await self.context.browser.new_context(**options)
+        self.elsewhere_too.append(context)
+        context.set_default_timeout(PATIENCE_MS)
+        page = await context.new_page()
+        await self.log_in(page, password)
+        return page
+
+    async def log_in(self, page: Page, password: str = PASSWORD) -> None:
+        """As people do, at the page of whatever browser."""
         await page.goto(self.url)
         await page.get_by_label("Email").fill(self.email)
-        await page.get_by_label("Password").fill(PASSWORD)
+        await page.get_by_label("Password").fill(password)
         await page.get_by_role("button", name="Log in").click()
         await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
 
@@ -217,5 +244,6 @@ async def person(browser: Browser, wire: Wire) -> AsyncIterator[Callable[..., An
 
     yield arrive
     for someone in people:
-        await someone.context.close()
+        for context in (*someone.elsewhere_too, someone.context):
+            await context.close()
     assert {someone.name: someone.complaints for someone in people if someone.complaints} == {}

@@ -1,9 +1,12 @@
 """What people expect of a conversation: threads, pins, forwards, mentions, drafts, later, quiet."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from playwright.async_api import expect
+from playwright.async_api import Error, expect
+
+from tests.web.wire import Wire
 
 Arrive = Callable[..., Any]
 
@@ -13,6 +16,18 @@ async def conversation(person: Arrive) -> tuple[Any, Any]:
     await bob.meet(ann)
     await ann.open("Bob Ray")
     return ann, bob
+
+
+async def soon(person: Any, scheduled_id: str) -> None:
+    """Let it be sent as soon as it may be: when a busy machine has said when, that must be still to come."""
+    for seconds in (1, 5, 20, 60):
+        at = await person.page.evaluate("(s) => new Date(Date.now() + 1000 * s).toISOString()", seconds)
+        try:
+            return await person.rest("PATCH", f"/scheduled/{scheduled_id}", {"send_at": at})
+        except Error as refused:
+            if "within the next year" not in refused.message:
+                raise
+    raise AssertionError("the machine is too slow to name a time that is still to come")
 
 
 async def group(ann: Any, *others: Any) -> None:
@@ -94,11 +109,9 @@ async def test_a_mention_is_offered_while_it_is_typed_and_reaches_who_is_mention
     await expect(bob.message("bring bread")).to_be_focused()
 
 
-async def test_a_draft_is_there_on_the_other_device(person: Arrive, browser: Any) -> None:
+async def test_a_draft_is_there_on_the_other_device(person: Arrive) -> None:
     ann, bob = await conversation(person)
-    context = await browser.new_context()
-    phone = await context.new_page()
-    await ann.log_in(phone)
+    phone = await ann.elsewhere()
     await ann.page.get_by_role("textbox", name="Message").fill("Not yet fini")
     await expect(phone.get_by_role("link", name="Bob Ray")).to_contain_text("Draft: Not yet fini")
     await phone.get_by_role("link", name="Bob Ray").click()
@@ -111,7 +124,25 @@ async def test_a_draft_is_there_on_the_other_device(person: Arrive, browser: Any
     await ann.page.reload()
     await ann.sees("Finished")
     await expect(ann.page.get_by_role("textbox", name="Message")).to_have_value("")
-    await context.close()
+
+
+async def test_what_is_written_without_a_connection_stays_when_it_is_back(person: Arrive, wire: Wire) -> None:
+    ann, bob = await conversation(person)
+    box = ann.page.get_by_role("textbox", name="Message")
+    await expect(bob.page.locator(".head .sub")).to_have_text("Online")
+    await wire.pull()
+    await expect(ann.page.locator(".banner")).to_be_visible()
+    async with ann.page.expect_console_message(lambda said: "a draft stays on this device" in said.text):
+        await box.fill("Half a thought")
+    async with ann.page.expect_response("**/api/drafts"):
+        await wire.plug_in()
+        await ann.page.evaluate("dispatchEvent(new Event('online'))")
+    await expect(ann.page.locator(".banner")).to_be_hidden()
+    async with asyncio.timeout(60):
+        while not (drafts := (await ann.rest("GET", "/drafts"))["drafts"]):
+            await ann.rest("GET", "/users/me")
+    assert [draft["text"] for draft in drafts] == ["Half a thought"]
+    await expect(box).to_have_value("Half a thought")
 
 
 async def test_a_message_waits_for_its_time_and_can_be_taken_back(person: Arrive) -> None:
@@ -136,8 +167,7 @@ async def test_a_message_waits_for_its_time_and_can_be_taken_back(person: Arrive
 
     # Its time has come sooner than it thought.
     (item,) = (await ann.rest("GET", "/scheduled"))["items"]
-    now = await ann.page.evaluate("new Date(Date.now() + 1500).toISOString()")
-    await ann.rest("PATCH", f"/scheduled/{item['id']}", {"send_at": now})
+    await soon(ann, item["id"])
     await bob.sees("Good morning")
     await expect(ann.page.locator(".waiting")).to_be_hidden()
 
@@ -171,6 +201,46 @@ async def test_a_conversation_is_made_quiet_put_on_top_and_put_away(person: Arri
     await expect(links).to_have_text(["Bob Ray", "Cleo Fox"])
     settings = (await ann.rest("GET", "/chats"))["items"]
     assert sorted(bool(chat.get("settings", {}).get("pinned")) for chat in settings) == [False, True]
+
+
+async def test_a_message_that_is_scheduled_again_since_no_answer_came_is_one(person: Arrive) -> None:
+    ann, _ = await conversation(person)
+    page, box = ann.page, ann.page.get_by_role("textbox", name="Message")
+    lost: list[int] = []
+
+    async def lose(route: Any) -> None:
+        if len(lost) == 2:
+            await route.continue_()
+        else:
+            lost.append((await route.fetch()).status)  # the server has done it, and nobody hears of it
+            await route.abort()
+
+    await page.route("**/api/chats/*/scheduled", lose)
+    await box.fill("Good morning")
+    await page.get_by_role("button", name="Send later").click()
+    dialog = page.get_by_role("dialog", name="Send later")
+    await dialog.get_by_role("button", name="Tomorrow morning").click()
+    await expect(page.get_by_text("The server cannot be reached.")).to_have_count(1)
+    await dialog.get_by_role("button", name="Tomorrow morning").click()
+    await expect(page.get_by_text("The server cannot be reached.")).to_have_count(2)
+    # Another time, from a dialog that is opened anew: the message that is there already is moved.
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Send later").click()
+    await dialog.get_by_role("button", name="Monday morning").click()
+    await expect(box).to_have_value("")
+    (item,) = (await ann.rest("GET", "/scheduled"))["items"]
+    assert lost == [201, 200]
+    day = await page.evaluate(
+        "(iso) => { const at = new Date(iso); return [at.getDay(), at.getHours()]; }", item["send_at"]
+    )
+    assert day == [1, 9]
+
+    # What is said after it in the same words is another message.
+    await box.fill("Good morning")
+    await page.get_by_role("button", name="Send later").click()
+    await dialog.get_by_role("button", name="Monday morning").click()
+    await expect(box).to_have_value("")
+    assert len((await ann.rest("GET", "/scheduled"))["items"]) == 2
 
 
 async def test_a_double_click_schedules_one_message(person: Arrive) -> None:

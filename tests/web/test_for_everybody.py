@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
+from tests.web.conftest import hold
+
 Arrive = Callable[..., Any]
 BERLIN = {"latitude": 52.52, "longitude": 13.4}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -107,6 +109,8 @@ async def test_everything_can_be_done_with_the_keyboard(person: Arrive) -> None:
     await page.keyboard.type("Four")
     await page.keyboard.press("Enter")
     await expect(bob.message("Four").locator(".quote")).to_contain_text("Two")
+    # Here it may come later than there; and what is not here as sent cannot be edited.
+    await expect(ann.message("Four").locator(".tick:is(.sent, .delivered, .read)")).to_be_visible()
     await expect(box).to_be_focused()
 
     await page.keyboard.press("ArrowUp")
@@ -120,6 +124,33 @@ async def test_everything_can_be_done_with_the_keyboard(person: Arrive) -> None:
     await expect(page.get_by_role("searchbox", name="Find people")).to_be_focused()
     await page.keyboard.press("Escape")
     await expect(opener).to_be_focused()
+
+
+async def test_who_leaves_a_menu_is_back_at_the_message_also_where_that_was_drawn_anew(
+    person: Arrive,
+) -> None:
+    ann, bob = await talk(person)
+    await ann.open("Bob Ray")
+    await ann.message("Two").focus()
+    await ann.page.keyboard.press("Enter")
+    await expect(ann.page.get_by_role("menu")).to_be_visible()
+    await bob.act("Two", "Edit")
+    await bob.say("Two and a half")
+    await expect(ann.message("Two and a half")).to_contain_text("edited")
+    await ann.page.keyboard.press("Escape")
+    await expect(ann.message("Two and a half")).to_be_focused()
+
+
+async def test_a_menu_is_whole_also_where_it_is_asked_for_early(person: Arrive) -> None:
+    ann, _ = await talk(person)
+    ready = await hold(ann.page, "**/openapi.json")
+    await ann.page.reload()
+    await ann.open("Bob Ray")
+    await ann.message("Two").hover()
+    await ann.message("Two").get_by_role("button", name="What to do with this message").click()
+    ready.set()
+    for what in ("Reply", "Pin", "Forward", "Report"):
+        await expect(ann.page.get_by_role("menuitem", name=what, exact=True)).to_be_visible()
 
 
 async def test_what_comes_in_is_announced(person: Arrive) -> None:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from playwright.async_api import expect
 
+from tests.web.conftest import hold
 from tests.web.test_attachments import choose
 
 Arrive = Callable[..., Any]
@@ -46,18 +47,6 @@ async def conversation(person: Arrive) -> tuple[Any, Any]:
     return ann, bob
 
 
-async def hold(page: Any, path: str) -> asyncio.Event:
-    """Requests wait on their way until the event is set."""
-    ready = asyncio.Event()
-
-    async def wait(route: Any) -> None:
-        await ready.wait()
-        await route.continue_()
-
-    await page.route(path, wait)
-    return ready
-
-
 async def test_what_one_reads_stays_where_it_is_while_older_messages_come_in_above(person: Arrive) -> None:
     ann, bob = await conversation(person)
     await bob.page.evaluate(WRITE, 120)
@@ -74,6 +63,15 @@ async def test_what_one_reads_stays_where_it_is_while_older_messages_come_in_abo
     ready.set()
     await expect(shown).to_have_count(100)
     assert abs(await oldest.evaluate(TOP) - before) <= 1
+
+
+async def test_a_window_that_holds_more_than_a_page_of_messages_is_filled(person: Arrive) -> None:
+    ann, bob = await conversation(person)
+    await bob.page.evaluate(WRITE.replace('${"word ".repeat((i + j) % 40)}', ""), 120)
+    await ann.page.set_viewport_size({"width": 1000, "height": 4000})
+    await ann.page.reload()
+    await expect(ann.page.locator("li.message")).to_have_count(120)
+    await expect(ann.page.get_by_text("The beginning of this conversation")).to_be_visible()
 
 
 async def test_a_message_more_among_hundreds_makes_one_element(person: Arrive) -> None:

@@ -1,6 +1,5 @@
-"""One's own matters: news, devices, password, privacy, data; pushes of a browser."""
+"""One's own matters: news, devices, password, privacy, data."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,32 +10,11 @@ from playwright.async_api import expect
 Arrive = Callable[..., Any]
 PHONE_AGENT = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Safari/604.1"
 
-#: What a browser's push service would answer; a headless one reaches none. The point is one of P-256.
-SUBSCRIBED = """
-(() => {
-  let there = null;
-  const make = () => ({
-    toJSON: () => ({ endpoint: "https://fcm.googleapis.com/fcm/send/test", keys: {
-      p256dh: "BGsX0fLhLEJH-Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU",
-      auth: "AAAAAAAAAAAAAAAAAAAAAA" } }),
-    unsubscribe: async () => { there = null; return true; },
-  });
-  PushManager.prototype.subscribe = async (options) => {
-    window.subscribedWith = options;
-    there = make();
-    return there;
-  };
-  PushManager.prototype.getSubscription = async () => there;
-})();
-"""
 
-
-async def test_a_login_elsewhere_is_told_at_once_and_can_be_ended(person: Arrive, browser: Any) -> None:
+async def test_a_login_elsewhere_is_told_at_once_and_can_be_ended(person: Arrive) -> None:
     ann = await person("Ann Lee")
     await ann.settings("Devices")
-    context = await browser.new_context(user_agent=PHONE_AGENT)
-    phone = await context.new_page()
-    await ann.log_in(phone)
+    phone = await ann.elsewhere(user_agent=PHONE_AGENT)
     bell = ann.page.get_by_role("link", name="Notifications, 1 unread")
     await bell.click()
     news = ann.page.get_by_role("region", name="Notifications")
@@ -47,21 +25,17 @@ async def test_a_login_elsewhere_is_told_at_once_and_can_be_ended(person: Arrive
     await expect(phone.get_by_role("heading", name="Welcome back")).to_be_visible()
     await expect(ann.page.get_by_role("listitem").filter(has_text="This device")).to_have_count(1)
     await expect(ann.page.get_by_role("button", name="Log out everywhere else")).to_have_count(0)
-    await context.close()
 
 
-async def test_all_news_are_read_with_one_click(person: Arrive, browser: Any) -> None:
+async def test_all_news_are_read_with_one_click(person: Arrive) -> None:
     ann = await person("Ann Lee")
-    context = await browser.new_context(user_agent=PHONE_AGENT)
-    phone = await context.new_page()
-    await ann.log_in(phone)
+    phone = await ann.elsewhere(user_agent=PHONE_AGENT)
     for page in (ann.page, phone):
         await page.get_by_role("link", name="Notifications, 1 unread").click()
     await phone.get_by_role("button", name="Mark all as read").click()
     for page in (ann.page, phone):
         await expect(page.get_by_role("link", name="Notifications", exact=True)).to_be_visible()
         await expect(page.get_by_role("button", name="Mark all as read")).to_be_hidden()
-    await context.close()
 
 
 async def test_what_one_is_told_is_kept(person: Arrive) -> None:
@@ -87,7 +61,7 @@ async def test_what_one_is_told_is_kept(person: Arrive) -> None:
     assert (await ann.rest("GET", "/notifications/settings"))["quiet_from"] is None
 
 
-async def test_the_password_is_changed_by_who_knows_it(person: Arrive, browser: Any) -> None:
+async def test_the_password_is_changed_by_who_knows_it(person: Arrive) -> None:
     ann = await person("Ann Lee")
     await ann.settings("Password")
 
@@ -109,14 +83,7 @@ async def test_the_password_is_changed_by_who_knows_it(person: Arrive, browser: 
     await expect(problem).to_have_text("The present password is not right.")
     await change("correct horse", "battery staple", "battery staple")
     await expect(ann.page.get_by_text("Your password is changed.")).to_be_visible()
-    context = await browser.new_context()
-    page = await context.new_page()
-    await page.goto(ann.url)
-    await page.get_by_label("Email").fill(ann.email)
-    await page.get_by_label("Password").fill("battery staple")
-    await page.get_by_role("button", name="Log in").click()
-    await expect(page.get_by_role("navigation", name="Conversations")).to_be_visible()
-    await context.close()
+    await ann.elsewhere("battery staple")
 
 
 async def test_a_copy_of_ones_data_is_fetched_as_one_file(person: Arrive) -> None:
@@ -179,53 +146,6 @@ async def test_a_message_and_a_person_can_be_reported(person: Arrive) -> None:
             await ann.page.get_by_role("dialog").get_by_role("button", name="Report").click()
 
 
-async def test_a_browser_is_pushed_to_where_one_asks_for_it(person: Arrive) -> None:
-    ann = await person("Ann Lee", permissions=["notifications"])
-    await ann.page.add_init_script(SUBSCRIBED)
-    await ann.page.reload()
-    await ann.settings("Notifications")
-    place = ann.page.get_by_role("group", name="In this browser")
-    assert await ann.page.evaluate("navigator.serviceWorker.getRegistration()") is None
-    await place.get_by_role("button", name="Turn on").click()
-    await expect(place).to_contain_text("You are told here when this page is closed.")
-    (device,) = (await ann.rest("GET", "/devices"))["devices"]
-    assert device["provider"] == "webpush"
-    key = (await ann.rest("GET", "/devices/web-push-key"))["public_key"]
-    given = "btoa(String.fromCharCode(...window.subscribedWith.applicationServerKey))"
-    assert (await ann.page.evaluate(given)).rstrip("=") == key.replace("-", "+").replace("_", "/")
-
-    # What the push service would hand to the worker.
-    devtools = await ann.context.new_cdp_session(ann.page)
-    registered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-
-    def updated(event: dict[str, Any]) -> None:
-        for registration in event["registrations"]:
-            if not registered.done():
-                registered.set_result(registration["registrationId"])
-
-    devtools.on("ServiceWorker.workerRegistrationUpdated", updated)
-    await devtools.send("ServiceWorker.enable")
-    push = {"title": "Bob <b>Ray</b>", "body": "Hello", "tag": "cht_1", "data": {"chat_id": "cht_1"}}
-    number = await asyncio.wait_for(registered, 60)
-    await devtools.send(
-        "ServiceWorker.deliverPushMessage",
-        {"origin": ann.url, "registrationId": number, "data": json.dumps(push)},
-    )
-    shown = await ann.page.evaluate("""async () => {
-      const registration = await navigator.serviceWorker.ready;
-      for (;;) {
-        const [one] = await registration.getNotifications();
-        if (one) return [one.title, one.body, one.tag];
-        await new Promise(requestAnimationFrame);
-      }
-    }""")
-    assert shown == ["Bob <b>Ray</b>", "Hello", "cht_1"]
-
-    await place.get_by_role("button", name="Turn off").click()
-    await expect(place).to_contain_text("You are not told here while this page is closed.")
-    assert (await ann.rest("GET", "/devices"))["devices"] == []
-
-
 async def test_who_sees_more_than_ones_name_is_chosen(person: Arrive) -> None:
     ann = await person("Ann Lee")
     await ann.settings("Privacy")
@@ -238,26 +158,3 @@ async def test_who_sees_more_than_ones_name_is_chosen(person: Arrive) -> None:
     assert {**privacy, "profile": "nobody"} == privacy
     await ann.page.reload()
     await expect(field).to_have_value("nobody")
-
-
-async def test_the_next_person_at_a_browser_takes_no_push_over(person: Arrive) -> None:
-    ann = await person("Ann Lee", permissions=["notifications"])
-    page = ann.page
-    await page.add_init_script(
-        SUBSCRIBED.replace("let there = null", "let there").replace("=> there;", "=> (there ??= make());")
-    )
-    await page.reload()
-    await ann.settings("Notifications")
-    place = page.get_by_role("group", name="In this browser")
-    await place.get_by_role("button", name="Turn on").click()
-    await expect(place).to_contain_text("You are told here when this page is closed.")
-    await page.reload()  # it is still so for the same person
-    await expect(place.get_by_role("button", name="Turn off")).to_be_visible()
-
-    # Somebody else was here last; or an older page, which did not say who.
-    for left in ("usr_somebody dev_else", "dev_else"):
-        # As the next page begins: the one before may still be saying whose this browser is.
-        await page.add_init_script(f"localStorage['chatd.push'] = '{left}';")
-        await page.reload()
-        await expect(place).to_contain_text("You are not told here while this page is closed.")
-        assert await page.evaluate("localStorage['chatd.push']") == left

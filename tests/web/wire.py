@@ -4,6 +4,8 @@ import asyncio
 from contextlib import suppress
 from urllib.parse import urlsplit
 
+from tests.ops.serving import a_port
+
 
 class Wire:
     """Carries bytes from a port of its own to the server; ``url`` is where browsers go."""
@@ -13,7 +15,8 @@ class Wire:
         self._server: asyncio.Server | None = None
         self._carrying: set[asyncio.Task[None]] = set()
         self._ends: set[asyncio.StreamWriter] = set()
-        self.port = 0
+        #: One that nobody is given while the cable is pulled.
+        self.port = a_port()
 
     @property
     def url(self) -> str:
@@ -22,7 +25,6 @@ class Wire:
     async def plug_in(self) -> None:
         """Carry; the port stays the same each time."""
         self._server = await asyncio.start_server(self._accepted, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def pull(self) -> None:
         """Every connection is lost, and nobody gets a new one."""
