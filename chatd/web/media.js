@@ -130,12 +130,17 @@ export class Attaching {
 
   async #upload(file) {
     const key = ++this.#number;
-    const mine = { name: file.name, picture: file.type.startsWith("image/") ? URL.createObjectURL(file) : null, mediaId: null, share: 0 };
-    mine.upload = new Upload(this.main, file, { progress: (share) => {
+    const mine = { name: file.name, picture: file.type.startsWith("image/") ? URL.createObjectURL(file) : null, mediaId: null, share: 0, waits: false };
+    const progress = (share) => {
       mine.share = share;
       mine.bar?.style.setProperty("width", `${100 * share}%`);
       mine.track?.setAttribute("aria-valuenow", String(Math.round(100 * share)));
-    } });
+    };
+    const waiting = (waits) => {
+      mine.waits = waits;
+      if (this.#files.has(key)) this.#draw();
+    };
+    mine.upload = new Upload(this.main, file, { progress, waiting });
     this.#files.set(key, mine);
     this.#draw();
     try {
@@ -165,7 +170,8 @@ export class Attaching {
       const track = h("span", { class: "track", role: "progressbar", "aria-label": `Uploading ${file.name}`, "aria-valuemin": "0", "aria-valuemax": "100", "aria-valuenow": String(Math.round(100 * file.share)) }, file.bar);
       file.track = track;
       return h("li", { class: file.mediaId ? "done" : null, title: file.name }, file.picture ? h("img", { src: file.picture, alt: "" }) : h("span", { class: "lines" }, icon("file"), h("small", {}, file.name)),
-        h("span", { class: "unseen" }, `${file.name}${file.mediaId ? ", ready" : ", being uploaded"}`), !file.mediaId && track,
+        h("span", { class: "unseen" }, `${file.name}${file.mediaId ? ", ready" : file.waits ? ", waiting for its turn" : ", being uploaded"}`), !file.mediaId && track,
+        !file.mediaId && file.waits && h("span", { class: "turn", "aria-hidden": "true", title: "Waiting for its turn" }, icon("clock"), "Waiting"),
         button("close", `Leave out ${file.name}`, () => this.#drop(key)));
     }));
     this.changed();

@@ -30,6 +30,7 @@ async function picture(main, user, tell) {
   const chooser = h("input", { type: "file", accept: "image/*", hidden: true, onchange: () => { if (chooser.files[0]) attempt(() => put(chooser.files[0])); chooser.value = ""; } });
   const choose = h("button", { type: "button", class: "picture-choice", onclick: () => chooser.click() });
   const remove = h("button", { type: "button", class: "text", onclick: () => attempt(async () => { await main.client.rest("DELETE", "/users/me/avatar"); show(null); }) }, "Remove the picture");
+  const state = h("p", { class: "muted", role: "status" });
   const show = (url) => {
     user.avatar_url = url;
     tell();
@@ -44,7 +45,8 @@ async function picture(main, user, tell) {
     choose.disabled = true;
     choose.setAttribute("aria-busy", "true");
     try {
-      const media_id = await new Upload(main, await square(file), { type: "avatar" }).done;
+      const waiting = (waits) => { state.textContent = waits ? "Other files of yours are on their way: the picture waits for its turn." : ""; };
+      const media_id = await new Upload(main, await square(file), { type: "avatar", waiting }).done;
       show((await main.client.rest("PUT", "/users/me/avatar", { media_id })).avatar_url);
     } finally {
       choose.disabled = false;
@@ -52,7 +54,7 @@ async function picture(main, user, tell) {
     }
   };
   draw();
-  return h("div", { class: "profile" }, has ? [choose, chooser, remove] : avatar(user.id, user.display_name, { big: true, url: user.avatar_url }), h("p", { class: "muted" }, user.email));
+  return h("div", { class: "profile" }, has ? [choose, chooser, state, remove] : avatar(user.id, user.display_name, { big: true, url: user.avatar_url }), h("p", { class: "muted" }, user.email));
 }
 
 /** The middle of a picture, as small as a face needs to be. Raises ChatdError for what is no picture. */

@@ -35,15 +35,25 @@ function over() {
   next?.();
 }
 
-/** One upload: `done` is a promise of its media_id, `abort()` stops it, `progress(share)` hears how far it is. */
+/** The server may be busy with this person's uploads of another tab, or device: it says when to come again. */
+const BUSY = [429, 503];
+const LONGEST_WAIT_MS = 60_000;
+const PATIENCE_MS = 10 * 60_000;
+
+/**
+ * One upload: `done` is a promise of its media_id, `abort()` stops it, `progress(share)` hears how far it is,
+ * `waiting(boolean)` whether it waits for its turn.
+ */
 export class Upload {
   #request = new XMLHttpRequest();
   #main;
   #stop = new AbortController();
   #id = null;
+  #waiting;
 
-  constructor(main, file, { type = file.type.split("/")[0], progress = () => {} } = {}) {
+  constructor(main, file, { type = file.type.split("/")[0], progress = () => {}, waiting = () => {} } = {}) {
     this.#main = main;
+    this.#waiting = waiting;
     this.done = this.#run(file, type, progress);
   }
 
@@ -55,7 +65,9 @@ export class Upload {
   }
 
   async #run(file, type, progress) {
+    this.#waiting(true);
     await turn(this.#stop.signal);
+    this.#waiting(false);
     try {
       return await this.#transfer(file, type, progress);
     } finally {
@@ -65,13 +77,40 @@ export class Upload {
 
   async #transfer(file, type, progress) {
     const { client } = this.#main;
-    const upload = await client.rest("POST", "/media", { type, content_type: file.type, file_name: file.name?.slice(0, 255) || "file", size: file.size });
+    const about = { type, content_type: file.type, file_name: file.name?.slice(0, 255) || "file", size: file.size };
+    const upload = await this.#patiently(() => client.rest("POST", "/media", about));
     this.#id = upload.media_id;
     if (this.#stop.signal.aborted) this.abort(); // it was stopped before there was anything to take back
-    await this.#send(upload, file, progress);
-    const medium = await client.rest("POST", `/media/${upload.media_id}/complete`);
+    await this.#patiently(() => this.#send(upload, file, progress));
+    const medium = await this.#patiently(() => client.rest("POST", `/media/${upload.media_id}/complete`));
     if (medium.status === "rejected") throw new ChatdError("media_rejected", refusal(medium));
     return upload.media_id;
+  }
+
+  /** Do it, and where the server says when to come again, do it then. */
+  async #patiently(work) {
+    const end = Date.now() + PATIENCE_MS;
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        const wait = BUSY.includes(error.status) ? (error.retryAfterMs ?? LONGEST_WAIT_MS + 1) * (1 + Math.random() / 5) : Infinity;
+        if (wait > LONGEST_WAIT_MS || Date.now() + wait > end) throw error;
+        this.#waiting(true);
+        await this.#pause(wait);
+        this.#waiting(false);
+      }
+    }
+  }
+
+  #pause(ms) {
+    const { signal } = this.#stop;
+    return new Promise((resolve, reject) => {
+      const stopped = () => { clearTimeout(timer); reject(new ChatdError("aborted", "The upload was stopped")); };
+      const timer = setTimeout(() => { signal.removeEventListener("abort", stopped); resolve(); }, ms);
+      if (signal.aborted) stopped();
+      else signal.addEventListener("abort", stopped, { once: true });
+    });
   }
 
   /** Put the bytes; XMLHttpRequest, because fetch does not tell how far it is. */
@@ -88,7 +127,8 @@ export class Upload {
         if (request.status < 300) return resolve();
         let said = {};
         try { said = JSON.parse(request.responseText); } catch { /* an object store answers in XML */ }
-        reject(new ChatdError(said.code ?? "upload_failed", refusal(said), { status: request.status }));
+        const after = Number(request.getResponseHeader("Retry-After")) * 1000;
+        reject(new ChatdError(said.code ?? "upload_failed", refusal(said), { status: request.status, retryAfterMs: said.retry_after_ms ?? (after || null) }));
       };
       request.onerror = () => reject(new ChatdError("network", "The upload was cut off"));
       request.onabort = () => reject(new ChatdError("aborted", "The upload was stopped"));

@@ -5,9 +5,12 @@ import base64
 import io
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 from PIL import Image
 from playwright.async_api import expect
+
+from tests.ops.serving import Serving
 
 Arrive = Callable[..., Any]
 #: Natural size of a picture once it is there.
@@ -172,6 +175,75 @@ async def test_many_files_take_turns_and_one_that_waits_can_be_left_out(person: 
     await expect(page.locator(".attaching .done")).to_have_count(6)
     assert under_way.empty()
     await expect(page.locator(".toast.bad")).to_have_count(0)
+
+
+async def test_a_file_waits_and_says_so_while_other_uploads_of_the_same_person_are_under_way(
+    person: Arrive, serving: Serving
+) -> None:
+    _, bob = await conversation(person)
+    # As many as the server takes at once, of other tabs: their bytes are on their way, and do not come.
+    others = [await _upload(bob, serving) for _ in range(4)]
+    try:
+        async with bob.page.expect_response(lambda response: response.status == 429) as refusing:
+            await choose(bob, {"name": "lake.png", "mimeType": "image/png", "buffer": picture(40, 30)})
+        assert int((await (await refusing.value).all_headers())["retry-after"]) > 0
+        waiting = bob.page.get_by_role("list", name="To be sent").get_by_text("Waiting", exact=True)
+        await expect(waiting).to_be_visible()
+        await expect(bob.page.locator(".toast.bad")).to_have_count(0)
+    finally:
+        for other in others:
+            other.close()
+    await expect(bob.page.locator(".attaching .done")).to_have_count(1)
+    await expect(waiting).to_have_count(0)
+    await expect(bob.page.locator(".toast.bad")).to_have_count(0)
+
+
+async def test_a_file_that_waits_can_be_left_out_and_one_that_may_not_come_again_says_why(
+    person: Arrive,
+) -> None:
+    _, bob = await conversation(person)
+    answers = [(429, {"Retry-After": "30"}), (429, {"Retry-After": "3600"}), (503, {})]
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def refuse(route: Any) -> None:
+        status, headers = answers.pop(0)
+        asked.put_nowait(route.request.url)
+        await route.fulfill(
+            status=status, headers=headers, json={"code": "rate_limited", "detail": "Not now"}
+        )
+
+    await bob.page.route("**/upload?*", refuse)
+    one = {"name": "lake.png", "mimeType": "image/png", "buffer": picture(40, 30)}
+    await choose(bob, one)
+    await expect(bob.page.get_by_text("Waiting", exact=True)).to_be_visible()
+    async with bob.page.expect_request(lambda request: request.method == "DELETE"):
+        await bob.page.get_by_role("button", name="Leave out lake.png").click()
+    await expect(bob.page.locator(".attaching")).to_be_hidden()
+    for count in (1, 2):
+        await choose(bob, one)
+        await expect(bob.page.locator(".toast.bad")).to_have_count(count)
+        await expect(bob.page.locator(".attaching")).to_be_hidden()
+    assert asked.qsize() == 3
+
+
+async def _upload(person: Any, serving: Serving) -> asyncio.StreamWriter:
+    """An upload of this person that has begun, and whose bytes do not come."""
+    announced = {"type": "image", "content_type": "image/png", "file_name": "a.png", "size": 1000}
+    made = await person.rest("POST", "/media", announced)
+    link, server = urlsplit(made["upload_url"]), urlsplit(serving.url)
+    head = [f"PUT {link.path}?{link.query} HTTP/1.1", f"Host: {server.netloc}", "Content-Length: 1000"]
+    head += [f"{name}: {value}" for name, value in made["headers"].items()]
+    ends: dict[asyncio.Task[bytes], asyncio.StreamWriter] = {}
+    for _ in range(2):
+        reader, writer = await asyncio.open_connection(server.hostname, server.port)
+        writer.write("\r\n".join([*head, "", ""]).encode())
+        ends[asyncio.create_task(reader.readline())] = writer
+    # Of two that bring the same one is told that it is under way: the other has begun.
+    (told,), (begun,) = await asyncio.wait(ends, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+    assert b" 409 " in await told
+    ends[told].close()
+    begun.cancel()
+    return ends[begun]
 
 
 async def test_a_picture_that_is_not_for_everyone_is_seen_by_whom_it_is_for(person: Arrive) -> None:
