@@ -1609,4 +1609,4 @@ BEGIN
     RETURN true;
 END $$;
 
-INSERT INTO schema_version (version) VALUES (18);
+INSERT INTO schema_version (version) VALUES (19);
