@@ -4,7 +4,7 @@ from chatd.core.context import Ctx
 from chatd.core.declarations import Command, Download, Incoming, Redirect, delete, get, post, put
 from chatd.core.errors import Conflict, RateLimited, TooLarge, Unauthenticated
 from chatd.core.ids import MediaId
-from chatd.features.media import avatars, service
+from chatd.features.media import avatars, service, uploads, viewing
 from chatd.features.media.contract import (
     Avatar,
     Fetch,
@@ -22,34 +22,34 @@ from chatd.features.media.contract import (
 
 async def begin(ctx: Ctx, body: NewMedium) -> Upload:
     """Announce a picture, a video or an avatar: where to send its bytes, and the id to send it with."""
-    return await service.begin(ctx, body)
+    return await uploads.begin(ctx, body)
 
 
 async def upload(ctx: Ctx, media_id: MediaId, query: SignedPut, body: Incoming) -> Medium:
     """The bytes of a medium, by the link that announcing it gave; no token. The link is good once."""
-    return await service.receive(ctx, media_id, query, body)
+    return await uploads.receive(ctx, media_id, query, body)
 
 
 async def complete(ctx: Ctx, media_id: MediaId) -> Medium:
     """Have what was sent to an object store looked into; where chatd took the bytes this changes nothing."""
-    return await service.complete(ctx, media_id)
+    return await uploads.complete(ctx, media_id)
 
 
 async def fetch(ctx: Ctx, media_id: MediaId, query: Fetch) -> Redirect:
     """A medium, for those who may see it now: members of a chat where it was sent, whoever uploaded it
     until then, anybody for an avatar. Redirects to a link that is good for some minutes.
     """
-    return Redirect(await service.link(ctx, media_id, query.variant))
+    return Redirect(await viewing.link(ctx, media_id, query.variant))
 
 
 async def details(ctx: Ctx, media_id: MediaId) -> Medium:
     """What is known of a medium, and links to it that a page can show."""
-    return await service.details(ctx, media_id)
+    return await viewing.details(ctx, media_id)
 
 
 async def file(ctx: Ctx, media_id: MediaId, query: SignedFetch) -> Download:
     """The bytes of a medium, by a signed link; no token."""
-    return await service.opened(ctx, media_id, query)
+    return await viewing.opened(ctx, media_id, query)
 
 
 async def discard(ctx: Ctx, media_id: MediaId) -> None:
