@@ -7,7 +7,7 @@ others: the stranger is seated in the chat and may say a few words there, the ot
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import Blocked, Conflict, NotFound
 from chatd.core.ids import ChatId, UserId
-from chatd.features.chats import guard_store, store
+from chatd.features.chats import changes, guard_store, store
 from chatd.features.chats.contract import RequestNew
 from chatd.features.relations import service as relations
 
@@ -83,5 +83,4 @@ async def _enter(ctx: Ctx, chat_id: ChatId) -> ChatId:
 
 async def _seat(tx: Tx, ctx: Ctx, chat_id: ChatId, user_ids: list[UserId]) -> None:
     await store.insert_members(tx, chat_id, user_ids, ["member"] * len(user_ids), 0)
-    await store.feed(tx, "chat.joined", chat_id, user_ids, None)
-    tx.after_commit(ctx.broker.feed_changed)
+    await changes.tell(tx, ctx, "chat.joined", chat_id, user_ids)
