@@ -12,37 +12,20 @@ A node that falls silent is forgotten after ``node_timeout_s``; while our own li
 """
 
 import asyncio
-import logging
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from chatd.core.settings import Presence as PresenceSettings
 from chatd.realtime import envelope
 from chatd.realtime.last_seen import INVISIBLE, LastSeen
-
-log = logging.getLogger("chatd.realtime.presence")
+from chatd.realtime.peers import Peers, State
 
 ONLINE, AWAY, OFFLINE = "online", "away", "offline"
 #: The most present of a user's devices speaks for the user.
 _RANK = {ONLINE: 3, AWAY: 2, INVISIBLE: 1}
-State = tuple[str, float]
 #: In place of a node's id, in a question to all of them.
 EVERYBODY = "*"
-
-
-@dataclass(slots=True)
-class _Node:
-    """What another node has said."""
-
-    heard_at: float
-    version: int = -1
-    states: dict[str, State] = field(default_factory=dict)
-    parts: dict[int, dict[str, State]] = field(default_factory=dict)
-    parts_version: int = -1
-    asked_at: float = float("-inf")
-    leaves_at: float | None = None
 
 
 class NodePresence:
@@ -76,9 +59,9 @@ class NodePresence:
         self._devices: dict[str, dict[str, str]] = {}
         self._ghosts: dict[str, tuple[str, float]] = {}  # connection -> (user, until), by time
         self._own: dict[str, State] = {}  # what this node says of its users
-        self._nodes: dict[str, _Node] = {}
         self._diff: dict[str, tuple[str | None, float]] = {}
         self.last_seen = LastSeen()
+        self._peers = Peers(settings, node_id, tell, self.last_seen, monotonic=monotonic, wall=wall)
         self._watchers: dict[str, dict[str, str]] = {}  # user -> connection -> the status it was shown
         self._watching: dict[str, list[str]] = {}  # connection -> users
         self._owed: dict[str, set[str]] = {}  # connection -> users of whom it was not told what it should
@@ -156,13 +139,8 @@ class NodePresence:
         own = self._own.get(user_id)
         if own is not None and own[0] != INVISIBLE:
             best = own
-        for node in self._nodes.values():
-            state = node.states.get(user_id)
-            if (
-                state is not None
-                and state[0] != INVISIBLE
-                and (best is None or _RANK[state[0]] > _RANK[best[0]])
-            ):
+        for state in self._peers.states_of(user_id):
+            if state[0] != INVISIBLE and (best is None or _RANK[state[0]] > _RANK[best[0]]):
                 best = state
         return best
 
@@ -173,7 +151,7 @@ class NodePresence:
 
     def has_socket(self, user_id: str) -> bool:
         """Whether a device of the user has a socket on any node, or had a flap ago; invisible ones too."""
-        return user_id in self._own or any(user_id in node.states for node in self._nodes.values())
+        return user_id in self._own or self._peers.see(user_id)
 
     def since(self, user_id: str) -> float | None:
         """When the present state began (Unix time); None where only PostgreSQL may know."""
@@ -290,48 +268,11 @@ class NodePresence:
                 self._telling = True
                 asyncio.get_running_loop().call_later(self.TOGETHER_S, self._tell_all)
             return
-        node = self._nodes.get(said.origin)
-        if node is None:
-            node = self._nodes[said.origin] = _Node(self._monotonic())
-        node.heard_at = self._monotonic()
-        match said:
-            case envelope.Beat():
-                node.leaves_at = None
-                if said.version != node.version:
-                    self._ask(said.origin, node)
-            case envelope.PresenceDiff():
-                if said.version == node.version + 1:
-                    self._apply(node, said)
-                elif said.version > node.version:
-                    self._ask(said.origin, node)
-            case envelope.PresenceFull():
-                self._part(node, said)
-            case envelope.Bye():
-                # Its users are on their way to another node: they get the grace of a flap.
-                node.leaves_at = self._monotonic() + self._settings.offline_grace_s
-
-    def _apply(self, node: _Node, said: envelope.PresenceDiff) -> None:
-        node.version = said.version
-        for user_id, (status, since) in said.changes.items():
-            before = node.states.pop(user_id, None)
-            if status is not None:
-                node.states[user_id] = (status, since)
-            self.last_seen.changed(user_id, before and before[0], status, since)
-        self._on_change(said.changes)
-
-    def _ask(self, origin: str, node: _Node) -> None:
-        now = self._monotonic()
-        if now - node.asked_at >= 1.0:
-            node.asked_at = now
-            self._tell(envelope.PresenceAsk(self._node_id, origin))
+        self._on_change(self._peers.heard(said))
 
     def awaits_word(self, silent_s: float) -> bool:
         """Whether a node that was heard in the last ``silent_s`` has not said yet who is there."""
-        since = self._monotonic() - silent_s
-        return any(
-            node.version < 0 and node.leaves_at is None and node.heard_at >= since
-            for node in self._nodes.values()
-        )
+        return self._peers.awaits_word(silent_s)
 
     def ask_everybody(self) -> None:
         """What the other nodes have said may have been missed: let them say it again."""
@@ -343,22 +284,6 @@ class NodePresence:
         parts = [dict(users[i : i + self.PART]) for i in range(0, len(users), self.PART)] or [{}]
         for i, states in enumerate(parts):
             self._tell(envelope.PresenceFull(self._node_id, self.version, i, len(parts), states))
-
-    def _part(self, node: _Node, said: envelope.PresenceFull) -> None:
-        if said.version <= node.version:
-            return
-        if said.version != node.parts_version:
-            node.parts, node.parts_version = {}, said.version
-        node.parts[said.part] = said.states
-        if len(node.parts) < said.of:
-            return
-        before = node.states
-        node.states = {user: state for part in node.parts.values() for user, state in part.items()}
-        node.version, node.parts = said.version, {}
-        changed = [u for u in before.keys() | node.states.keys() if before.get(u) != node.states.get(u)]
-        for user_id in changed:
-            self.last_seen.unknown(user_id)
-        self._on_change(changed)
 
     # ----------------------------------------------------------------- time
 
@@ -383,15 +308,7 @@ class NodePresence:
             self._devices.get(user_id, {}).pop(connection_id, None)
             self._settle(user_id)
         if not self._link_is_well():
-            # We hear nobody, which says nothing about them.
-            for node in self._nodes.values():
-                node.heard_at = now
+            self._peers.hear_nobody(now)
             return
-        for origin, node in list(self._nodes.items()):
-            silent = now - node.heard_at > self._settings.node_timeout_s
-            if silent or (node.leaves_at is not None and node.leaves_at <= now):
-                log.info("node %s is gone, and %d users with it", origin, len(node.states))
-                del self._nodes[origin]
-                for user_id, (status, _) in node.states.items():
-                    self.last_seen.buried(user_id, status, self._wall() - (now - node.heard_at))
-                self._on_change(list(node.states))
+        for users in self._peers.forget_silent(now):
+            self._on_change(users)

@@ -22,7 +22,7 @@ async def three(settings: Settings) -> AsyncIterator[World]:
     redis = msgspec.structs.replace(settings.redis, heartbeat_s=1.0)
     async with world(msgspec.structs.replace(settings, redis=redis), 3) as made:
         async with asyncio.timeout(PATIENCE_S):
-            while any(node.broker.degraded or len(node.presence._nodes) < 2 for node in made.nodes):
+            while any(node.broker.degraded or len(node.presence._peers._nodes) < 2 for node in made.nodes):
                 await asyncio.sleep(0.02)
         yield made
 
@@ -65,7 +65,7 @@ async def test_it_does_not_wait_for_one_that_dies_meanwhile(three: World) -> Non
     await fresh.open("127.0.0.1", 0)
     three.nodes.append(fresh)
     async with asyncio.timeout(PATIENCE_S):
-        while dies.node_id not in fresh.presence._nodes:
+        while dies.node_id not in fresh.presence._peers._nodes:
             await asyncio.sleep(0.01)
     beat_s = three.settings.redis.heartbeat_s
     waits = asyncio.create_task(settle(fresh.broker, fresh.presence, beat_s=beat_s, within_s=BOUND_S))
