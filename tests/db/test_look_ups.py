@@ -12,7 +12,7 @@ import pytest
 from chatd.core.context import Tx
 from chatd.core.ids import UuidIds
 from chatd.db.pool import Db
-from chatd.features.devices import store as devices
+from chatd.features.devices import outbox_store as outbox
 from chatd.features.messages import activity_store, marks_store, moderating_store, store
 from tests.databases import patient
 
@@ -206,8 +206,7 @@ async def test_push_reads_the_time_it_asks_for_and_who_was_there(chat: Chat) -> 
             await chat.db.run(plan)
 
         async def watch(tx: Tx) -> None:
-            await devices.plan_by_indexes(tx)
-            made = await devices.enqueue_messages(tx, start, datetime.now(UTC), start)
+            made = await outbox.enqueue_messages(tx, start, datetime.now(UTC), start)
             assert made == 1
 
         # The 20 messages, the two members with what they wish and have, and the push.

@@ -12,7 +12,7 @@ import httpx
 
 from chatd.core.context import Ctx
 from chatd.core.declarations import Job
-from chatd.features.devices import store
+from chatd.features.devices import outbox_store
 from chatd.features.devices.apns import Apns
 from chatd.features.devices.contract import Claimed, ProviderName
 from chatd.features.devices.fcm import Fcm
@@ -40,14 +40,13 @@ async def _look(ctx: Ctx, window_s: float) -> int | None:
     """One window, exactly once: how many pushes it made; None where there is nothing more to look at."""
     async with ctx.db.transaction() as tx:
         push = ctx.settings.push
-        since = await store.lock_cursor(tx, push.grace_s + push.max_age_s)
+        since = await outbox_store.lock_cursor(tx, push.grace_s + push.max_age_s)
         if since is None:
             return None
-        until = await store.move_cursor(tx, since, push.grace_s, window_s)
+        until = await outbox_store.move_cursor(tx, since, push.grace_s, window_s)
         found = 0
         if until > since:
-            await store.plan_by_indexes(tx)
-            found = await store.enqueue_messages(tx, since, until, ctx.clock.now())
+            found = await outbox_store.enqueue_messages(tx, since, until, ctx.clock.now())
         return found if until - since >= timedelta(seconds=window_s) else None
 
 
@@ -59,7 +58,7 @@ async def send(ctx: Ctx) -> None:
     async with services(ctx) as all_:
         for _ in range(MAX_BATCHES):
             keys = [each.device_id for each in claimed], [each.collapse_key for each in claimed]
-            await send_all(ctx, await store.due(ctx.db, *keys, ctx.clock.now()), all_)
+            await send_all(ctx, await outbox_store.due(ctx.db, *keys, ctx.clock.now()), all_)
             if len(claimed) < BATCH or not (claimed := await _claim(ctx)):
                 return
 
@@ -68,7 +67,7 @@ async def _claim(ctx: Ctx) -> list[Claimed]:
     now = ctx.clock.now()
     # A batch goes in rounds of AT_ONCE, each of one or two requests (FCM's token).
     lease = timedelta(seconds=30 + ctx.settings.push.timeout_s * 2 * BATCH / 10)
-    return await store.claim(ctx.db, now, now + lease, BATCH)
+    return await outbox_store.claim(ctx.db, now, now + lease, BATCH)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from chatd.core.context import Ctx
 from chatd.core.ids import UserId
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import HeadsAsk
-from chatd.features.devices import rules, store
+from chatd.features.devices import outbox_store, rules, store
 from chatd.features.devices.contract import Due, Notice, Outcome, ProviderName, Push
 from chatd.features.devices.providers import Provider
 
@@ -49,20 +49,20 @@ async def _may_go(ctx: Ctx, due: Due, services: Mapping[ProviderName, Provider])
         await store.delete_gone(ctx.db, due.device_id, due.registered_at)
         return False
     if due.banned or not due.push or silent or due.provider not in services or old:
-        await store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
+        await outbox_store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
         return False
     # An app that says what it has received has not said so within the grace time: whatever its socket looks
     # like, the app behind it is asleep or out of reach. Of others a live socket is all that can be known.
     if ctx.presence.has_socket(due.user_id) and not due.acknowledges:
         if due.waited:
-            await store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
+            await outbox_store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
         else:
             # One whose other end is gone looks alive until two heartbeats are missed.
             wait = timedelta(milliseconds=2.5 * ctx.settings.socket.heartbeat_ms)
             await _postpone(ctx, due, wait, waited=True)
         return False
     if quiet is not None:
-        await store.hold(ctx.db, due.device_id, due.collapse_key, quiet)
+        await outbox_store.hold(ctx.db, due.device_id, due.collapse_key, quiet)
         return False
     return True
 
@@ -119,9 +119,9 @@ async def _settle(ctx: Ctx, due: Due, outcome: Outcome) -> None:
         case _:
             if outcome.result == "refused":
                 log.warning("%s refuses a push to %s: %s", due.provider, due.device_id, outcome.reason)
-            await store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
+            await outbox_store.finish(ctx.db, due.device_id, due.collapse_key, due.version, now)
 
 
 async def _postpone(ctx: Ctx, due: Due, wait: timedelta, *, waited: bool) -> None:
     at = ctx.clock.now() + wait
-    await store.postpone(ctx.db, due.device_id, due.collapse_key, due.version, at, waited=waited)
+    await outbox_store.postpone(ctx.db, due.device_id, due.collapse_key, due.version, at, waited=waited)

@@ -9,7 +9,7 @@ from msgspec import UNSET
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Conflict, NotFound, ValidationFailed
 from chatd.core.ids import UserId
-from chatd.features.devices import rules, store, webpush
+from chatd.features.devices import outbox_store, rules, store, webpush
 from chatd.features.devices.contract import (
     MAX_DEVICES,
     Device,
@@ -107,13 +107,13 @@ async def notify(tx: Tx, ctx: Ctx, user_ids: Collection[UserId], notice: Notice)
     """Push this to those of the users who have no live socket then, unless they take it back first."""
     if user_ids:
         body = msgspec.json.encode(notice)
-        await store.enqueue_notice(tx, sorted(user_ids), notice.key, body, ctx.clock.now())
+        await outbox_store.enqueue_notice(tx, sorted(user_ids), notice.key, body, ctx.clock.now())
 
 
 async def unnotify(tx: Tx, user_id: UserId, keys: Collection[str]) -> None:
     """These need no push any more: the user has seen them."""
     if keys:
-        await store.drop_notice(tx, user_id, list(keys))
+        await outbox_store.drop_notice(tx, user_id, list(keys))
 
 
 def _checked(ctx: Ctx, wanted: RegisterDevice) -> tuple[str, bytes | None, bytes | None]:

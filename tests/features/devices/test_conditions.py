@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from msgspec import structs
 
-from chatd.features.devices import jobs, service, store
+from chatd.features.devices import jobs, outbox_store, service, store
 from chatd.features.devices.contract import Notice
 from tests.features.devices.services import Said
 from tests.waiting import PATIENCE_S
@@ -276,11 +276,11 @@ async def test_what_is_said_while_a_push_is_on_its_way_is_pushed_after_it(town):
     await town.say(ann, chat, "one")
     await jobs.watch(town.ctx())
     now = town.world.clock.now()
-    [claimed] = await store.claim(town.ctx().db, now, now + timedelta(seconds=60), 10)
-    [due] = await store.due(town.ctx().db, [claimed.device_id], [claimed.collapse_key], now)
+    [claimed] = await outbox_store.claim(town.ctx().db, now, now + timedelta(seconds=60), 10)
+    [due] = await outbox_store.due(town.ctx().db, [claimed.device_id], [claimed.collapse_key], now)
     await town.say(ann, chat, "two")
     await jobs.watch(town.ctx())
-    await store.finish(town.ctx().db, due.device_id, due.collapse_key, due.version, now)
+    await outbox_store.finish(town.ctx().db, due.device_id, due.collapse_key, due.version, now)
     await jobs.send(town.ctx())
     assert (bodies(town, token), await town.waiting()) == (["Seed 1: two"], 0)
 
@@ -290,13 +290,13 @@ async def test_what_one_node_looks_at_no_other_looks_at(town):
     await town.say(ann, chat, "hello")
     db = town.ctx().db
     async with db.transaction() as tx:
-        assert await store.lock_cursor(tx, 3600.0) is not None
+        assert await outbox_store.lock_cursor(tx, 3600.0) is not None
         await jobs.watch(town.ctx())
         assert await town.waiting() == 0
     await jobs.watch(town.ctx())
     now = town.world.clock.now()
     async with db.transaction() as tx, asyncio.timeout(PATIENCE_S):
-        assert len(await store.claim(tx, now, now + timedelta(seconds=60), 10)) == 1
+        assert len(await outbox_store.claim(tx, now, now + timedelta(seconds=60), 10)) == 1
         assert await jobs._claim(town.ctx()) == []  # at once: it does not wait for the other
     await jobs.send(town.ctx())
     assert town.push.got == []
@@ -359,7 +359,7 @@ async def test_a_device_that_registers_again_while_its_service_says_it_is_gone_s
     await jobs.watch(town.ctx())
     [claimed] = await jobs._claim(town.ctx())
     now = town.world.clock.now()
-    [due] = await store.due(town.ctx().db, [claimed.device_id], [claimed.collapse_key], now)
+    [due] = await outbox_store.due(town.ctx().db, [claimed.device_id], [claimed.collapse_key], now)
     town.later(seconds=1)
     body = {"provider": "fcm", "token": token, "name": "a phone"}
     assert (await town.world.rest(bob, "POST", "/api/devices", body))[0] == 200
