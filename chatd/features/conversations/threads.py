@@ -4,7 +4,7 @@ from chatd.core.context import Ctx, Queries
 from chatd.core.errors import MessageNotFound
 from chatd.core.ids import ChatId, MessageId
 from chatd.features.chats import service as chats
-from chatd.features.conversations import store
+from chatd.features.conversations import threads_store
 from chatd.features.conversations.contract import (
     ListThreads,
     ShowThread,
@@ -23,7 +23,9 @@ async def page(ctx: Ctx, chat_id: ChatId, query: ListThreads) -> ThreadList:
     """The chat's threads, newest reply first. Raises ChatNotFound."""
     me = ctx.actor.user_id
     await chats.require_seat(ctx.db, chat_id, me)
-    rows = await store.threads(ctx.db, chat_id, me, None, query.before_seq, query.limit + 1, UNREAD_CAP)
+    rows = await threads_store.threads(
+        ctx.db, chat_id, me, None, query.before_seq, query.limit + 1, UNREAD_CAP
+    )
     more, rows = len(rows) > query.limit, rows[: query.limit]
     roots = await chats.messages_by_ids(ctx.db, [row.root_id for row in rows])
     return ThreadList(
@@ -48,10 +50,10 @@ async def show(ctx: Ctx, chat_id: ChatId, root_id: MessageId, query: ShowThread)
     """
     me = ctx.actor.user_id
     await chats.require_seat(ctx.db, chat_id, me)
-    rows = await store.threads(ctx.db, chat_id, me, root_id, None, 1, UNREAD_CAP)
+    rows = await threads_store.threads(ctx.db, chat_id, me, root_id, None, 1, UNREAD_CAP)
     if not rows:
         raise MessageNotFound("There is no thread under this message in this chat")
-    ids = await store.replies(ctx.db, root_id, query.before_seq, query.after_seq, query.limit + 1)
+    ids = await threads_store.replies(ctx.db, root_id, query.before_seq, query.after_seq, query.limit + 1)
     more, ids = len(ids) > query.limit, ids[: query.limit]
     found = await chats.messages_by_ids(ctx.db, [root_id, *ids])
     row = rows[0]
@@ -76,10 +78,10 @@ async def read(ctx: Ctx, chat_id: ChatId, root_id: MessageId, message_id: Messag
     await chats.require_seat(ctx.db, chat_id, me)
     seq = await _seq(ctx.db, chat_id, root_id, message_id)
     async with ctx.db.transaction() as tx:
-        if await store.advance(tx, me, root_id, seq):
+        if await threads_store.advance(tx, me, root_id, seq):
             event = ThreadRead(chat_id=chat_id, thread_id=root_id, last_read_seq=seq)
             tx.after_commit(ctx.broker.to_users, [me], event)
-        mark = await store.mark(tx, me, root_id)
+        mark = await threads_store.mark(tx, me, root_id)
     return ThreadMark(thread_id=root_id, last_read_seq=mark or 0)
 
 
@@ -87,7 +89,7 @@ async def _seq(q: Queries, chat_id: ChatId, root_id: MessageId, message_id: Mess
     root = (await chats.messages_by_ids(q, [root_id])).get(root_id)
     if root is None or root.chat_id != chat_id:
         raise MessageNotFound
-    seq = root.seq if message_id == root_id else await store.find_reply(q, root_id, message_id)
+    seq = root.seq if message_id == root_id else await threads_store.find_reply(q, root_id, message_id)
     if seq is None:
         raise MessageNotFound("There is no such reply in this thread")
     return seq
