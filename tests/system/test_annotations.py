@@ -1,34 +1,9 @@
 """Replies with previews, threads, mentions, pins, forwards and earlier versions, as clients meet them."""
 
 import asyncio
-from typing import Any
 
+from tests.system.calls import history, post, said
 from tests.system.world import Frame, Phone, World
-
-
-async def post(world: World, user: str, chat: str, text: str, **fields: Any) -> tuple[int, Any]:
-    """A message over REST: (status, body). ``content_…`` fields go into the content."""
-    content = {"type": "text", "text": text}
-    content |= {
-        name.removeprefix("content_"): fields.pop(name) for name in list(fields) if "content_" in name
-    }
-    cmid = fields.pop("cmid", None) or f"{user[-5:]}-{text[:30]}"
-    body = {"client_message_id": cmid, "content": content, **fields}
-    return await world.rest(user, "POST", f"/api/chats/{chat}/messages", body)
-
-
-async def said(world: World, user: str, chat: str, text: str, **fields: Any) -> str:
-    """A message's id."""
-    status, body = await post(world, user, chat, text, **fields)
-    assert status == 202, body
-    return str(body["message_id"])
-
-
-async def history(world: World, user: str, chat: str) -> dict[str, Frame]:
-    """Every message of a chat as REST shows it, without its delivery."""
-    status, body = await world.rest(user, "GET", f"/api/chats/{chat}/messages?limit=200")
-    assert status == 200, body
-    return {m["id"]: {k: v for k, v in m.items() if k != "delivery"} for m in body["messages"]}
 
 
 async def new(phone: Phone, message_id: str) -> Frame:

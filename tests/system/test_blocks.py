@@ -5,18 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.system.calls import direct, opened
 from tests.system.world import Phone, World
-
-
-async def direct(world: World, one: str, other: str) -> tuple[int, Any]:
-    """Open the direct chat of two."""
-    return await world.rest(one, "POST", "/api/chats", {"type": "direct", "member_ids": [other]})
-
-
-async def opened(world: World, one: str, other: str) -> str:
-    status, chat = await direct(world, one, other)
-    assert status in (200, 201), chat
-    return str(chat["id"])
 
 
 async def presence(world: World, viewer: str, user: str) -> tuple[str, Any]:

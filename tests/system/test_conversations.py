@@ -5,20 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from chatd.features.conversations import jobs, scheduled
-from tests.system.test_annotations import history, said
+from tests.system.calls import code, history, ok, said
 from tests.system.world import World
-
-
-async def ok(world: World, user: str, method: str, path: str, body: Any = None, **options: Any) -> Any:
-    status, answer = await world.rest(user, method, f"/api{path}", body, **options)
-    assert status < 300, answer
-    return answer
-
-
-async def code(world: World, user: str, method: str, path: str, body: Any = None) -> str:
-    _, answer = await world.rest(user, method, f"/api{path}", body)
-    return str(answer["code"])
-
 
 # ----------------------------------------------------------------------------------- threads and mentions
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.system.test_blocks import opened
+from tests.system.calls import opened
 from tests.system.world import World
 
 

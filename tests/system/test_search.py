@@ -10,8 +10,7 @@ from chatd.core.ids import UuidIds
 from chatd.features.messages import store as messages
 from chatd.features.search import indexing, store
 from chatd.features.search import service as search
-from tests.system.test_annotations import said
-from tests.system.test_conversations import code, ok
+from tests.system.calls import code, ok, said
 from tests.system.world import World
 from tests.waiting import PATIENCE_S
 
