@@ -8,7 +8,9 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 
 from tests.system.authority.asks import Ask, Values
-from tests.system.authority.scene import ACTORS, Actor, Scene
+from tests.system.authority.cast import ACTORS, Actor
+from tests.system.authority.scene import Scene
+from tests.system.authority.state import state
 from tests.system.world import Phone
 
 #: Words of the table for what is answered often; anything else stands there by its code.
@@ -45,10 +47,10 @@ async def row(scene: Scene, label: str, ask: Ask, expected: dict[str, str], answ
     wrong = []
     refused = [role for role in ACTORS if expected[role] not in LET_IN]
     prepared = [(role, *await _prepared(scene, ask, role)) for role in refused]
-    before = await scene.state()
+    before = await state(scene.db)
     for role, actor, values in prepared:
         wrong += _compared(label, role, expected, await answer(scene, label, actor, values))
-    after = await scene.state()
+    after = await state(scene.db)
     changed = [name for name in after if after[name] != before[name]]
     if changed:
         wrong.append(f"{label}: refusing it changed {', '.join(changed)}")

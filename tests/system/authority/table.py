@@ -1,4 +1,4 @@
-"""Who gets what answer. One row a route, command or question; asks.py says what each is about.
+"""Who gets what answer. One row a route, command or question; routes.py and commands.py say how it is asked.
 
 ``ok`` is any success. The other words are codes of errors, the usual ones shortened (asking.WORDS): ``401``
 unauthenticated, ``403`` forbidden, ``404`` not_found, ``422`` validation_failed, ``no-chat`` chat_not_found
@@ -6,7 +6,7 @@ and so on. "direct" is the direct chat of the one who asks with somebody; "own" 
 thing is that is asked about.
 """
 
-from tests.system.authority.scene import ACTORS
+from tests.system.authority.cast import ACTORS
 
 # ruff: noqa: E501  # a row of a table is a line
 _ROUTES = """

@@ -11,7 +11,7 @@ import pytest
 
 from chatd import catalog
 from chatd.core.settings import Gp, Media, Server, Settings
-from tests.system.authority import asking, asks, table
+from tests.system.authority import asking, commands, routes, table
 from tests.system.authority.scene import Scene
 from tests.system.world import world
 
@@ -35,27 +35,27 @@ async def scene(settings: Settings, tmp_path: Path) -> AsyncIterator[Scene]:
 
 
 def test_every_route_and_command_has_a_row_and_every_row_a_question() -> None:
-    routes = {f"{route.method} {route.path}" for route in catalog.ROUTES}
-    commands = {command.type for command in catalog.COMMANDS} | BUILT_IN
-    assert {asking.subject(label) for label in table.ROUTES} == routes
-    assert {asking.subject(label) for label in table.COMMANDS} == commands
-    assert table.ROUTES.keys() == asks.ROUTES.keys()
-    assert table.COMMANDS.keys() == asks.COMMANDS.keys()
-    assert table.CHAT_SOCKET.keys() == asks.CHAT_SOCKET.keys()
+    known = {f"{route.method} {route.path}" for route in catalog.ROUTES}
+    assert {asking.subject(label) for label in table.ROUTES} == known
+    known = {command.type for command in catalog.COMMANDS} | BUILT_IN
+    assert {asking.subject(label) for label in table.COMMANDS} == known
+    assert table.ROUTES.keys() == routes.ROUTES.keys()
+    assert table.COMMANDS.keys() == commands.COMMANDS.keys()
+    assert table.CHAT_SOCKET.keys() == commands.CHAT_SOCKET.keys()
 
 
 @pytest.mark.parametrize("part", table.PARTS)
 async def test_routes_answer_each_as_the_table_says(scene: Scene, part: str) -> None:
     wrong = []
     for label, expected in table.PARTS[part].items():
-        wrong += await asking.row(scene, label, asks.ROUTES[label], expected, asking.of_route)
+        wrong += await asking.row(scene, label, routes.ROUTES[label], expected, asking.of_route)
     assert not wrong, "\n".join(wrong)
 
 
 async def test_commands_answer_each_as_the_table_says(scene: Scene) -> None:
     wrong = []
     for label, expected in table.COMMANDS.items():
-        wrong += await asking.row(scene, label, asks.COMMANDS[label], expected, asking.of_command)
+        wrong += await asking.row(scene, label, commands.COMMANDS[label], expected, asking.of_command)
     for label, expected in table.CHAT_SOCKET.items():
-        wrong += await asking.row(scene, label, asks.CHAT_SOCKET[label], expected, asking.of_chat_socket)
+        wrong += await asking.row(scene, label, commands.CHAT_SOCKET[label], expected, asking.of_chat_socket)
     assert not wrong, "\n".join(wrong)
