@@ -85,6 +85,16 @@ class Town:
         assert status == 201, made
         return browser
 
+    async def pair(self) -> tuple[str, str, str, str]:
+        """(ann, bob, their group, the token of bob's phone)."""
+        ann, bob = await self.world.users(2)
+        chat = await self.world.group(ann, bob)
+        return ann, bob, chat, (await self.device(bob))[1]
+
+    def bodies(self, token: str) -> list[str]:
+        """What a phone has shown."""
+        return [got.body["notification"]["body"] for got in self.push.to(token)]
+
     async def say(self, user_id: str, chat_id: str, text: str, **content: Any) -> dict[str, Any]:
         """A message over REST."""
         body = {
