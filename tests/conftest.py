@@ -9,8 +9,9 @@ import pytest
 import uvloop
 
 from chatd.db import migrations
+from chatd.db.pool import Db
 from chatd.embedded import Embedded
-from tests.databases import database_of
+from tests.databases import database_of, opened
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> dict[str, Any]:
@@ -42,3 +43,10 @@ async def database(services: Embedded) -> AsyncIterator[str]:
     """The url of a fresh database with the schema."""
     async with database_of(services) as url:
         yield url
+
+
+@pytest.fixture
+async def db(database: str) -> AsyncIterator[Db]:
+    """A pool of ten connections to it."""
+    async with opened(database, 10) as db:
+        yield db

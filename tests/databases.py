@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import asyncpg
 
 from chatd.core.settings import Postgres, Redis
+from chatd.db.pool import Db
 from chatd.embedded import Embedded
 from tests.waiting import PATIENCE_S
 
@@ -21,6 +22,26 @@ def redis_of(services: Embedded) -> Redis:
     return Redis(
         url=services.redis.url, prefix=f"t{os.urandom(6).hex()}", heartbeat_s=0.2, timeout_s=PATIENCE_S
     )
+
+
+@asynccontextmanager
+async def opened(url: str, pool_size: int) -> AsyncIterator[Db]:
+    """A patient pool, for as long as the block."""
+    db = Db(patient(url, pool_size))
+    await db.open()
+    yield db
+    await db.close()
+
+
+async def ask(url: str, *statements: str) -> object:
+    """Run these on a connection of their own; the value that the last of them gives."""
+    connection = await asyncpg.connect(url, timeout=PATIENCE_S)
+    try:
+        for statement in statements[:-1]:
+            await connection.execute(statement)
+        return await connection.fetchval(statements[-1])
+    finally:
+        await connection.close()
 
 
 @asynccontextmanager

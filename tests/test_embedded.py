@@ -10,8 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -19,6 +18,8 @@ import pytest
 import redis
 
 from chatd.embedded import Embedded, EmbeddedError, postgres
+from tests import databases
+from tests.ops.serving import alive, until
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parent.parent
@@ -49,24 +50,11 @@ def servers(home: Path) -> Iterator[Embedded]:
 
 
 async def ask(servers: Embedded, *statements: str) -> object:
-    connection = await asyncpg.connect(servers.postgres.url, timeout=PATIENCE_S)
-    try:
-        for statement in statements[:-1]:
-            await connection.execute(statement)
-        return await connection.fetchval(statements[-1])
-    finally:
-        await connection.close()
+    return await databases.ask(servers.postgres.url, *statements)
 
 
 def redis_of(servers: Embedded) -> redis.Redis:
     return redis.Redis.from_url(servers.redis.url, socket_timeout=PATIENCE_S)
-
-
-def until(what: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.01)
 
 
 def own(home: Path) -> tuple[subprocess.Popen[str], list[int]]:
@@ -85,13 +73,6 @@ def own(home: Path) -> tuple[subprocess.Popen[str], list[int]]:
 def bury(owner: subprocess.Popen[str]) -> None:
     owner.kill()
     owner.communicate()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # a zombie's is empty
-    except OSError:
-        return False
 
 
 async def test_both_answer_on_private_sockets_only(servers: Embedded) -> None:

@@ -6,16 +6,14 @@ import asyncpg
 import pytest
 
 from chatd.db.pool import Db
-from tests.databases import patient
+from tests.databases import opened
 
 
 @pytest.fixture
 async def db(database: str) -> AsyncIterator[Db]:
     """One connection."""
-    made = Db(patient(database, 1))
-    await made.open()
-    yield made
-    await made.close()
+    async with opened(database, 1) as db:
+        yield db
 
 
 async def test_a_statement_costs_one_round_trip(db: Db, database: str) -> None:

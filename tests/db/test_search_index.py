@@ -1,7 +1,5 @@
 """What the filling of search's index costs, as PostgreSQL counts it."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from chatd.core.context import Queries
@@ -9,19 +7,10 @@ from chatd.core.ids import UuidIds
 from chatd.db.pool import Db
 from chatd.features.messages import store as messages
 from chatd.features.search import store
-from tests.databases import patient
 
 new = UuidIds().new
 _READ = "SELECT idx_tup_fetch + seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'chat_messages'"
 _CURSOR = "SELECT at::text FROM search_cursor"
-
-
-@pytest.fixture
-async def db(database: str) -> AsyncIterator[Db]:
-    made = Db(patient(database, 2))
-    await made.open()
-    yield made
-    await made.close()
 
 
 async def say(db: Queries, count: int) -> None:

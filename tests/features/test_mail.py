@@ -4,14 +4,10 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from msgspec import structs
 
 from chatd.core.clock import SystemClock
@@ -22,6 +18,7 @@ from chatd.core.settings import Mail, Secrets, Settings
 from chatd.db.pool import Db
 from chatd.features.mail import jobs, service
 from chatd.features.mail.contract import Letter
+from tests.certificates import for_localhost
 from tests.databases import patient
 from tests.features.mailbox import Mailbox, mailbox
 
@@ -188,30 +185,10 @@ async def test_a_sender_of_any_language_is_written_so_that_every_server_takes_it
 @pytest.fixture
 def tls(tmp_path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """A server's, with a certificate for localhost that this process trusts."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, secret = tmp_path / "cert.pem", tmp_path / "key.pem"
-    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    secret.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    certificate, key = for_localhost(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(pem, secret)
+    context.load_cert_chain(certificate, key)
     return context
 
 

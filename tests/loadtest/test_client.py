@@ -11,24 +11,6 @@ from tests.waiting import PATIENCE_S
 
 
 @pytest.fixture
-async def fake() -> AsyncIterator[FakeChatd]:
-    async with running() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def api(fake: FakeChatd) -> AsyncIterator[Api]:
-    async with Api(fake.url) as api:
-        yield api
-
-
-@pytest.fixture
-async def ann(api: Api) -> Account:
-    await api.register("ann@example.com", "a long password", "Ann")
-    return await api.login("ann@example.com", "a long password")
-
-
-@pytest.fixture
 async def client(fake: FakeChatd, ann: Account) -> AsyncIterator[Client]:
     client = await Client(ann, [fake.url], record=100, window=2).start()
     yield client

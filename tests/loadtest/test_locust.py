@@ -12,16 +12,10 @@ from loadtest.audit import Tally
 from loadtest.device import Device
 from loadtest.link import Closed, Frame
 from loadtest.rest import NoAnswer, Refused, Unreachable
-from tests.loadtest.fake import FakeChatd, Plant, honest, jwt, running
+from tests.loadtest.fake import FakeChatd, Plant, honest, jwt
 
 ROOT = Path(__file__).parents[2]
 ANN = "usr_00000000000000000000000000"
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeChatd]:
-    async with running() as fake:
-        yield fake
 
 
 class Ear:

@@ -1,13 +1,12 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtest.replay import CannotReplay, Options, Report, main, replay
-from tests.loadtest.fake import FakeChatd, Frame, Plant, jwt, running
+from tests.loadtest.fake import FakeChatd, Frame, Plant, jwt
 
 TRANSCRIPT = """\
 [10:00] <ann> is anybody here?
@@ -21,12 +20,6 @@ TRANSCRIPT = """\
 === bob [~bob@host]  has quit
 [10:01] <cat> 4
 """
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeChatd]:
-    async with running() as fake:
-        yield fake
 
 
 @pytest.fixture

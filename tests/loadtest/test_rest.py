@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from loadtest.rest import Account, Api, ChatdError, Refused, Unreachable, expiry
-from tests.loadtest.fake import FakeChatd, jwt, running
+from tests.loadtest.fake import FakeChatd, jwt
 
 ROOT = Path(__file__).parents[2]
 #: What other programs build upon; it must stay a stranger to the server.
@@ -24,24 +24,6 @@ CLIENTS = (
     "replay",
     "rest",
 )
-
-
-@pytest.fixture
-async def fake() -> AsyncIterator[FakeChatd]:
-    async with running() as fake:
-        yield fake
-
-
-@pytest.fixture
-async def api(fake: FakeChatd) -> AsyncIterator[Api]:
-    async with Api(fake.url) as api:
-        yield api
-
-
-@pytest.fixture
-async def ann(api: Api) -> Account:
-    await api.register("ann@example.com", "a long password", "Ann")
-    return await api.login("ann@example.com", "a long password")
 
 
 @pytest.fixture

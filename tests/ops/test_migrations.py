@@ -13,21 +13,11 @@ from chatd.db import migrations
 from chatd.db.migrations import Applied, SchemaError
 from chatd.db.pool import Db
 from chatd.embedded import Embedded
-from tests.databases import patient
+from tests.databases import ask, patient
 from tests.ops.catalog import NewDatabase, catalog
 from tests.waiting import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
-
-
-async def run(url: str, *statements: str) -> object:
-    connection = await asyncpg.connect(url, timeout=PATIENCE_S)
-    try:
-        for statement in statements[:-1]:
-            await connection.execute(statement)
-        return await connection.fetchval(statements[-1])
-    finally:
-        await connection.close()
 
 
 async def climb(url: str) -> None:
@@ -109,7 +99,7 @@ async def test_an_upgraded_database_is_the_same_as_a_fresh_one(new_database: New
 )
 async def test_the_comparison_sees_every_difference(new_database: NewDatabase, change: str) -> None:
     one, other = await new_database("chatd"), await new_database("chatd")
-    await run(other, change, "SELECT 1")
+    await ask(other, change, "SELECT 1")
     assert await catalog(other) != await catalog(one)
 
 
@@ -121,8 +111,8 @@ async def test_upgrades_go_in_order_and_each_once(database: str, steps: Callable
     )
     assert await migrations.apply(database) == Applied(1, 3)
     assert await migrations.apply(database) == Applied(3, 3)
-    assert await run(database, "SELECT string_agg(name, ',') FROM things") == "ab"
-    assert await run(database, "SELECT array_agg(version ORDER BY version) FROM schema_version") == [1, 2, 3]
+    assert await ask(database, "SELECT string_agg(name, ',') FROM things") == "ab"
+    assert await ask(database, "SELECT array_agg(version ORDER BY version) FROM schema_version") == [1, 2, 3]
 
 
 async def test_many_starters_do_each_upgrade_once(database: str, steps: Callable[..., None]) -> None:
@@ -130,7 +120,7 @@ async def test_many_starters_do_each_upgrade_once(database: str, steps: Callable
     steps(**{f"v000{n}_add": f"INSERT INTO things VALUES ({n})" for n in range(2, 8)})
     applied = await asyncio.gather(*(migrations.apply(database) for _ in range(10)))
     assert {each.after for each in applied} == {7}
-    assert await run(database, "SELECT array_agg(id ORDER BY id) FROM things") == [2, 3, 4, 5, 6, 7]
+    assert await ask(database, "SELECT array_agg(id ORDER BY id) FROM things") == [2, 3, 4, 5, 6, 7]
 
 
 async def test_an_upgrade_that_fails_leaves_nothing_of_itself(
@@ -146,7 +136,7 @@ async def test_an_upgrade_that_fails_leaves_nothing_of_itself(
     ):
         await migrations.apply(database)
     assert await migrations.current(database) == 2
-    assert await run(database, "SELECT array_agg(t::text) FROM things t") == ["(2)"]
+    assert await ask(database, "SELECT array_agg(t::text) FROM things t") == ["(2)"]
     steps(v0003_bad="INSERT INTO things VALUES (33)")
     assert await migrations.apply(database) == Applied(2, 3)
 
@@ -171,17 +161,17 @@ async def test_a_table_in_use_does_not_hold_up_an_upgrade_for_ever(
 async def test_a_newer_schema_is_refused_with_what_to_do(database: str) -> None:
     await migrations.apply(database)
     newer = migrations.latest() + 6
-    await run(database, f"INSERT INTO schema_version (version) VALUES ({newer})", "SELECT 1")
+    await ask(database, f"INSERT INTO schema_version (version) VALUES ({newer})", "SELECT 1")
     with pytest.raises(SchemaError, match=rf"version {newer}.*up to {migrations.latest()}.*Run that one"):
         await migrations.apply(database)
     assert await migrations.current(database) == newer
 
 
 async def test_a_database_of_somebody_else_is_not_touched(database: str) -> None:
-    await run(database, "CREATE TABLE invoices (id integer)", "SELECT 1")
+    await ask(database, "CREATE TABLE invoices (id integer)", "SELECT 1")
     with pytest.raises(SchemaError, match="invoices"):
         await migrations.apply(database)
-    assert await run(database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 1
+    assert await ask(database, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 1
 
 
 async def test_an_old_postgresql_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +207,7 @@ async def test_require_current_tells_what_is_missing(database: str, steps: Calla
         steps(v0002_add="ALTER TABLE things ADD COLUMN a text")
         with pytest.raises(SchemaError, match="version 1, this chatd needs 2"):
             await migrations.require_current(db)
-        await run(database, "INSERT INTO schema_version VALUES (9)", "SELECT 1")
+        await ask(database, "INSERT INTO schema_version VALUES (9)", "SELECT 1")
         with pytest.raises(SchemaError, match="a newer chatd"):
             await migrations.require_current(db)
     finally:

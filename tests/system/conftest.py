@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from chatd.core.settings import Admission, Limits, Secrets, Settings
-from chatd.embedded import Embedded
+from chatd.embedded import Embedded, Service
 from chatd.realtime.limits import RedisLimiter
 from tests.databases import patient, redis_of
 from tests.system.world import World, world
@@ -40,6 +40,13 @@ def settings(services: Embedded, database: str) -> Settings:
         admission=Admission(max_lag_ms=0),
         secrets=Secrets(jwt_key="a-key-of-tests-longer-than-thirty-two-bytes"),
     )
+
+
+@pytest.fixture
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A Redis that the test may pause or break."""
+    with Embedded(tmp_path_factory.mktemp("redis"), postgres=False) as embedded:
+        yield embedded.redis
 
 
 @pytest.fixture

@@ -14,21 +14,14 @@ from websockets.exceptions import ConnectionClosed
 from chatd.core.errors import StoreUnavailable
 from chatd.core.settings import Fanout, Presence, Redis, Settings, Socket
 from chatd.db import feed
-from chatd.embedded import Embedded, Service
+from chatd.embedded import Service
 from tests.system.world import Phone, World, world
 from tests.waiting import PATIENCE_S, until
 
 
 @pytest.fixture
-def own_redis(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
-    """A Redis that the test may pause."""
-    with Embedded(tmp_path_factory.mktemp("redis"), postgres=False) as embedded:
-        yield embedded.redis
-
-
-@pytest.fixture
 async def fragile(own_redis: Service, settings: Settings) -> AsyncIterator[World]:
-    """Two nodes over it, that soon forget a chat."""
+    """Two nodes over a Redis of their own, that soon forget a chat."""
     redis = Redis(url=own_redis.url, prefix=f"t{os.urandom(4).hex()}", heartbeat_s=5.0, timeout_s=5.0)
     changed = msgspec.structs.replace(
         settings, redis=redis, fanout=Fanout(linger_s=0.2), presence=Presence(offline_grace_s=0.2)

@@ -2,20 +2,21 @@
 
 import asyncio
 import os
+from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
 
 from chatd.boot import Node
 from chatd.core.errors import StoreUnavailable
-from chatd.core.settings import Fanout, Postgres, Redis
+from chatd.core.settings import Fanout, Postgres, Redis, Settings
 from chatd.db import migrations
-from chatd.embedded import Embedded
+from chatd.embedded import Embedded, Service
 from chatd.features.messages import log_store, store
 from chatd.features.messages.reading import PostgresLog
 from chatd.realtime import envelope
 from chatd.realtime.streams import Missing
-from tests.system.world import World
+from tests.system.world import World, world
 from tests.waiting import PATIENCE_S, until
 
 
@@ -26,23 +27,14 @@ def test_a_lost_event_is_found_within_the_two_seconds_of_the_contract() -> None:
 
 
 @pytest.fixture
-def own_redis(tmp_path_factory: pytest.TempPathFactory, settings: object):  # type: ignore[no-untyped-def]
-    """A Redis that the test may break."""
-    with Embedded(tmp_path_factory.mktemp("redis"), postgres=False) as embedded:
-        yield embedded.redis
-
-
-@pytest.fixture
-async def fragile(own_redis, settings):  # type: ignore[no-untyped-def]
-    """Two nodes over it."""
-    from tests.system.world import world
-
+async def fragile(own_redis: Service, settings: Settings) -> AsyncIterator[World]:
+    """Two nodes over a Redis of their own."""
     redis = Redis(url=own_redis.url, prefix=f"t{os.urandom(4).hex()}", heartbeat_s=0.2, timeout_s=0.5)
     async with world(msgspec.structs.replace(settings, redis=redis), 2) as made:
         yield made
 
 
-async def test_a_kill_of_redis_loses_nothing(fragile: World, own_redis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_kill_of_redis_loses_nothing(fragile: World, own_redis: Service) -> None:
     ann, bob = await fragile.users(2)
     chat = await fragile.group(ann, bob)
     a, b = await fragile.phone(ann), await fragile.phone(bob, node=1)
@@ -65,7 +57,7 @@ async def test_a_kill_of_redis_loses_nothing(fragile: World, own_redis) -> None:
     assert a.seqs(chat) == b.seqs(chat) == [1, 2, 3, 4, 5]
 
 
-async def test_members_and_new_chats_are_learned_without_redis(fragile: World, own_redis) -> None:  # type: ignore[no-untyped-def]
+async def test_members_and_new_chats_are_learned_without_redis(fragile: World, own_redis: Service) -> None:
     ann, bob = await fragile.users(2)
     a, b = await fragile.phone(ann), await fragile.phone(bob, node=1)
     await asyncio.to_thread(own_redis.kill)
@@ -76,7 +68,7 @@ async def test_members_and_new_chats_are_learned_without_redis(fragile: World, o
     await b.event("chat.left", chat_id=chat)
 
 
-async def test_a_redis_that_hangs_is_noticed_and_done_without(fragile: World, own_redis) -> None:  # type: ignore[no-untyped-def]
+async def test_a_redis_that_hangs_is_noticed_and_done_without(fragile: World, own_redis: Service) -> None:
     ann, bob = await fragile.users(2)
     chat = await fragile.group(ann, bob)
     a, b = await fragile.phone(ann), await fragile.phone(bob, node=1)

@@ -1,19 +1,15 @@
 """Under the frames: compression that is paid once a chat, TLS, and the first bytes of a connection."""
 
 import asyncio
-import datetime
 import ssl
 from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from chatd.wire import codec
+from tests.certificates import for_localhost
 from tests.system.world import Phone, World
 from tests.waiting import PATIENCE_S
 
@@ -42,33 +38,8 @@ async def test_compressed_and_plain_sockets_of_a_chat_hear_the_same(one: World) 
     await a.call("presence.watch", user_ids=[bob])
 
 
-def _certificate(directory: Path) -> tuple[Path, Path]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    cert_file, key_file = directory / "cert.pem", directory / "key.pem"
-    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    key_file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    return cert_file, key_file
-
-
 async def test_tls_serves_sockets_and_rest_on_the_one_port(one: World, tmp_path: Path) -> None:
-    cert, key = _certificate(tmp_path)
+    cert, key = for_localhost(tmp_path)
     server = msgspec.structs.replace(one.settings.server, tls_cert=str(cert), tls_key=str(key))
     node = await one.node(server=server)
     trust = ssl.create_default_context(cafile=str(cert))

@@ -1,6 +1,5 @@
 """Contexts over a database of the test's own."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -17,17 +16,8 @@ from chatd.core.settings import Auth, Secrets, Settings
 from chatd.db.pool import Db
 from chatd.features.accounts import service, tokens
 from chatd.features.accounts.contract import Login, Register, SignedIn
-from tests.databases import patient
 
 PASSWORD = "correct horse"
-
-
-@pytest.fixture
-async def db(database: str) -> AsyncIterator[Db]:
-    db = Db(patient(database, 10))
-    await db.open()
-    yield db
-    await db.close()
 
 
 class CountingLimiter:

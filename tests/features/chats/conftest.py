@@ -1,6 +1,6 @@
 """Callers' contexts over a database of the test's own."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,15 +16,6 @@ from chatd.db.pool import Db
 from chatd.features.chats import api, service
 from chatd.features.chats.contract import CreateChat, TextContent
 from chatd.wire import codec
-from tests.databases import patient
-
-
-@pytest.fixture
-async def db(database: str) -> AsyncIterator[Db]:
-    db = Db(patient(database, 10))
-    await db.open()
-    yield db
-    await db.close()
 
 
 @dataclass

@@ -19,7 +19,7 @@ from chatd.features.chats.contract import TextContent
 from chatd.features.gp import service
 from chatd.features.gp.contract import CreateGp, GpPlace, GpView
 from chatd.realtime.limits import LocalRates
-from tests.databases import patient
+from tests.databases import opened
 
 DELHI = (28.6139, 77.2090)
 
@@ -156,10 +156,9 @@ class World:
 
 @pytest.fixture
 async def db(database: str) -> AsyncIterator[Db]:
-    db = Db(patient(database, 50))
-    await db.open()
-    yield db
-    await db.close()
+    """Fifty at once have a connection each."""
+    async with opened(database, 50) as db:
+        yield db
 
 
 @pytest.fixture
