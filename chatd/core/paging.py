@@ -11,6 +11,12 @@ from chatd.core.errors import ValidationFailed
 T = TypeVar("T")
 
 
+def cut(rows: list[T], limit: int) -> tuple[list[T], T | None]:
+    """A page of ``limit``, of which one row more was asked for; and its last one, where more rows follow."""
+    page = rows[:limit]
+    return page, page[-1] if len(rows) > limit else None
+
+
 def encode_cursor(*key: Any) -> str:
     """A cursor for the row with this key (any JSON values, datetimes included)."""
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).rstrip(b"=").decode()

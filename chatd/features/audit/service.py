@@ -9,7 +9,7 @@ import msgspec
 
 from chatd.core.context import Queries
 from chatd.core.ids import ChatId, UserId, from_bytes
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.audit import store
 from chatd.features.audit.contract import AuditPage, Entry, ListAudit
 
@@ -44,9 +44,9 @@ async def page(q: Queries, query: ListAudit) -> AuditPage:
     """Entries, newest first. Raises ValidationFailed for a cursor that is none."""
     before = decode_cursor(query.cursor, tuple[int])[0] if query.cursor is not None else None
     rows = await store.page(q, query.actor_id, query.target_user_id, query.action, before, query.limit + 1)
-    more, rows = len(rows) > query.limit, rows[: query.limit]
+    rows, last = cut(rows, query.limit)
     return AuditPage(
-        items=[_entry(row) for row in rows], next_cursor=encode_cursor(rows[-1].id) if more else None
+        items=[_entry(row) for row in rows], next_cursor=encode_cursor(last.id) if last else None
     )
 
 

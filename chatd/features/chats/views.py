@@ -10,7 +10,7 @@ from chatd.core.context import Ctx, Queries
 from chatd.core.declarations import Batch
 from chatd.core.errors import ChatNotFound
 from chatd.core.ids import ChatId, MessageId, UserId, from_bytes
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.core.settings import Chats
 from chatd.features.chats import cards_store, guard_store, store
 from chatd.features.chats.contract import (
@@ -142,7 +142,7 @@ async def page(ctx: Ctx, query: ListChats) -> ChatPage:
     keys = await cards_store.page_of_chats(
         ctx.db, user_id, after, query.limit + 1, query.archived, query.pinned
     )
-    more, keys = len(keys) > query.limit, keys[: query.limit]
+    keys, end = cut(keys, query.limit)
     ids = [key.id for key in keys]
     found = {
         card.id: card
@@ -152,7 +152,7 @@ async def page(ctx: Ctx, query: ListChats) -> ChatPage:
     return ChatPage(
         # One that was left between the two statements is not shown.
         items=[_chat(found[chat_id], last) for chat_id in ids if chat_id in found],
-        next_cursor=encode_cursor(keys[-1].last_event_at, keys[-1].id) if more else None,
+        next_cursor=encode_cursor(end.last_event_at, end.id) if end else None,
     )
 
 
@@ -166,7 +166,7 @@ async def requests(ctx: Ctx, query: ListRequests) -> RequestPage:
         key = decode_cursor(query.cursor, tuple[Annotated[datetime, Meta(tz=True)], ChatId])
         after_at, after_id = key
     rows = await guard_store.page_of_requests(ctx.db, ctx.actor.user_id, after_at, after_id, query.limit + 1)
-    more, rows = len(rows) > query.limit, rows[: query.limit]
+    rows, last = cut(rows, query.limit)
     said = await messages_by_ids(ctx.db, [message_id for row in rows for message_id in row.message_ids])
     return RequestPage(
         items=[
@@ -178,7 +178,7 @@ async def requests(ctx: Ctx, query: ListRequests) -> RequestPage:
             )
             for row in rows
         ],
-        next_cursor=encode_cursor(rows[-1].created_at, rows[-1].chat_id) if more else None,
+        next_cursor=encode_cursor(last.created_at, last.chat_id) if last else None,
     )
 
 

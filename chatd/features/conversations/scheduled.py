@@ -19,7 +19,7 @@ from msgspec import Meta
 from chatd.core.context import Actor, Ctx, Tx
 from chatd.core.errors import AppError, Conflict, NotFound, Unavailable, ValidationFailed
 from chatd.core.ids import ChatId, UserId
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import TextContent
 from chatd.features.conversations import scheduled_store as store
@@ -145,10 +145,8 @@ async def page(ctx: Ctx, query: ListScheduled) -> ScheduledList:
     rows = await store.page_of_scheduled(
         ctx.db, ctx.actor.user_id, query.chat_id, query.status, at, after, query.limit + 1
     )
-    more, rows = len(rows) > query.limit, rows[: query.limit]
-    return ScheduledList(
-        items=rows, next_cursor=encode_cursor(rows[-1].send_at, rows[-1].id) if more else None
-    )
+    rows, last = cut(rows, query.limit)
+    return ScheduledList(items=rows, next_cursor=encode_cursor(last.send_at, last.id) if last else None)
 
 
 async def _asked_before(

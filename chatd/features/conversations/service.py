@@ -3,7 +3,7 @@
 from chatd.core.context import Ctx
 from chatd.core.errors import ChatNotFound, MessageNotFound
 from chatd.core.ids import MessageId
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.chats import service as chats
 from chatd.features.conversations import store
 from chatd.features.conversations.contract import ListMentions, MentionList, MessageLink
@@ -13,11 +13,11 @@ async def mentions(ctx: Ctx, query: ListMentions) -> MentionList:
     """Messages that mention the actor, newest first. Raises ValidationFailed for a cursor that is none."""
     before = decode_cursor(query.cursor, tuple[MessageId])[0] if query.cursor is not None else None
     ids = await store.mentions(ctx.db, ctx.actor.user_id, query.unread, before, query.limit + 1)
-    more, ids = len(ids) > query.limit, ids[: query.limit]
+    ids, last = cut(ids, query.limit)
     found = await chats.messages_by_ids(ctx.db, ids)
     return MentionList(
         items=[found[message_id] for message_id in ids],
-        next_cursor=encode_cursor(ids[-1]) if more else None,
+        next_cursor=encode_cursor(last) if last else None,
     )
 
 

@@ -3,6 +3,7 @@
 from chatd.core.context import Ctx, Queries
 from chatd.core.errors import MessageNotFound
 from chatd.core.ids import ChatId, MessageId
+from chatd.core.paging import cut
 from chatd.features.chats import service as chats
 from chatd.features.conversations import threads_store
 from chatd.features.conversations.contract import (
@@ -26,7 +27,7 @@ async def page(ctx: Ctx, chat_id: ChatId, query: ListThreads) -> ThreadList:
     rows = await threads_store.threads(
         ctx.db, chat_id, me, None, query.before_seq, query.limit + 1, UNREAD_CAP
     )
-    more, rows = len(rows) > query.limit, rows[: query.limit]
+    rows, last = cut(rows, query.limit)
     roots = await chats.messages_by_ids(ctx.db, [row.root_id for row in rows])
     return ThreadList(
         items=[
@@ -40,7 +41,7 @@ async def page(ctx: Ctx, chat_id: ChatId, query: ListThreads) -> ThreadList:
             )
             for row in rows
         ],
-        next_before_seq=rows[-1].last_reply_seq if more else None,
+        next_before_seq=last.last_reply_seq if last else None,
     )
 
 
@@ -54,7 +55,7 @@ async def show(ctx: Ctx, chat_id: ChatId, root_id: MessageId, query: ShowThread)
     if not rows:
         raise MessageNotFound("There is no thread under this message in this chat")
     ids = await threads_store.replies(ctx.db, root_id, query.before_seq, query.after_seq, query.limit + 1)
-    more, ids = len(ids) > query.limit, ids[: query.limit]
+    ids, last = cut(ids, query.limit)
     found = await chats.messages_by_ids(ctx.db, [root_id, *ids])
     row = rows[0]
     return Thread(
@@ -65,7 +66,7 @@ async def show(ctx: Ctx, chat_id: ChatId, root_id: MessageId, query: ShowThread)
         last_read_seq=row.last_read_seq,
         unread_count=row.unread_count,
         messages=[found[message_id] for message_id in ids],
-        next_before_seq=found[ids[-1]].seq if more else None,
+        next_before_seq=found[last].seq if last else None,
     )
 
 

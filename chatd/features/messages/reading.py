@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from chatd.core.context import Addressed, Ctx, Database, Queries
 from chatd.core.declarations import Batch
 from chatd.core.ids import ChatId, UserId
+from chatd.core.paging import cut
 from chatd.features.chats import service as chats
 from chatd.features.chats.contract import Message, MessageNew
 from chatd.features.messages import log_store, marks_store, store
@@ -45,14 +46,12 @@ async def history(ctx: Ctx, chat_id: ChatId, query: HistoryQuery) -> History:
     rows = await log_store.page(
         ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1
     )
-    more, rows = len(rows) > query.limit, rows[: query.limit]
+    rows, last = cut(rows, query.limit)
     messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
     progress = await marks_store.progress(ctx.db, chat_id, rows[-1].seq, ctx.actor.user_id) if rows else []
     return History(
         messages=[_with_delivery(messages[row.id], progress) for row in rows],
-        paging=Paging(
-            next_before=rows[-1].sent_at if more else None, next_before_seq=rows[-1].seq if more else None
-        ),
+        paging=Paging(next_before=last.sent_at if last else None, next_before_seq=last.seq if last else None),
     )
 
 

@@ -12,7 +12,7 @@ from chatd.core.errors import (
     UserNotFound,
 )
 from chatd.core.ids import ChatId, MessageId, UserId
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.accounts import service as accounts
 from chatd.features.audit import service as audit
 from chatd.features.audit.contract import AuditPage, ListAudit
@@ -131,8 +131,8 @@ async def list_chat_bans(ctx: Ctx, chat_id: ChatId, query: ListById) -> ChatBanP
     """Who is banned from the chat now; for its moderators."""
     await sanctions.require_sees_bans(ctx, chat_id)
     rows = await chats.bans(ctx, chat_id, _after(query), query.limit + 1)
-    more, rows = len(rows) > query.limit, rows[: query.limit]
-    return ChatBanPage(items=rows, next_cursor=encode_cursor(rows[-1].user_id) if more else None)
+    rows, last = cut(rows, query.limit)
+    return ChatBanPage(items=rows, next_cursor=encode_cursor(last.user_id) if last else None)
 
 
 async def hide_message(ctx: Ctx, chat_id: ChatId, message_id: MessageId, body: Because) -> None:
@@ -168,8 +168,8 @@ async def list_bans(ctx: Ctx, query: ListById) -> BannedPage:
     """Who is banned from the server now; for its moderators."""
     await authority.require_staff(ctx, ctx.db)
     rows = await accounts.banned(ctx, _after(query), query.limit + 1)
-    more, rows = len(rows) > query.limit, rows[: query.limit]
-    return BannedPage(items=rows, next_cursor=encode_cursor(rows[-1].id) if more else None)
+    rows, last = cut(rows, query.limit)
+    return BannedPage(items=rows, next_cursor=encode_cursor(last.id) if last else None)
 
 
 async def put_server_mute(ctx: Ctx, user_id: UserId, body: Sanction) -> Sanctioned:

@@ -14,7 +14,7 @@ from msgspec import Meta
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import ChatNotFound, Conflict, Forbidden, NotFound, ValidationFailed
 from chatd.core.ids import ChatId, MessageId, UserId, from_bytes
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.accounts import service as accounts
 from chatd.features.audit import service as audit
 from chatd.features.chats import service as chats
@@ -126,10 +126,10 @@ async def page(ctx: Ctx, query: ListCases) -> CasePage:
     if query.cursor is not None:
         at, after = decode_cursor(query.cursor, tuple[Annotated[datetime, Meta(tz=True)], CaseId])
     rows = await store.page(ctx.db, query.status, query.chat_id, at, after, query.limit + 1)
-    more, rows = len(rows) > query.limit, rows[: query.limit]
+    rows, last = cut(rows, query.limit)
     return CasePage(
         items=[_case(row) for row in rows],
-        next_cursor=encode_cursor(rows[-1].created_at, rows[-1].id) if more else None,
+        next_cursor=encode_cursor(last.created_at, last.id) if last else None,
     )
 
 

@@ -11,7 +11,7 @@ from msgspec import Meta, structs
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import NotFound
 from chatd.core.ids import UserId
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.devices import service as devices
 from chatd.features.devices.contract import Notice
 from chatd.features.notifications import store
@@ -102,11 +102,11 @@ async def page(ctx: Ctx, query: ListNotifications) -> NotificationPage:
     if query.cursor is not None:
         at, after_id = decode_cursor(query.cursor, tuple[Annotated[datetime, Meta(tz=True)], NotificationId])
     found = await store.page(ctx.db, me, query.unread, at, after_id, query.limit + 1)
-    more, found = len(found) > query.limit, found[: query.limit]
+    found, last = cut(found, query.limit)
     return NotificationPage(
         notifications=found,
         unread_count=await store.count_unread(ctx.db, me, UNREAD_CAP),
-        next_cursor=encode_cursor(found[-1].created_at, found[-1].id) if more else None,
+        next_cursor=encode_cursor(last.created_at, last.id) if last else None,
     )
 
 

@@ -3,7 +3,7 @@
 from chatd.core.context import Ctx
 from chatd.core.errors import Forbidden
 from chatd.core.ids import UserId
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.privacy.contract import BlockPage, ListBlocks, PatchPrivacy
 from chatd.features.relations import service as relations
 from chatd.features.relations.contract import Privacy
@@ -41,5 +41,5 @@ async def blocks(ctx: Ctx, query: ListBlocks) -> BlockPage:
     """Whom the actor has blocked; never who has blocked the actor."""
     after = decode_cursor(query.cursor, tuple[UserId])[0] if query.cursor is not None else None
     rows = await relations.blocks(ctx.db, ctx.actor.user_id, after, query.limit + 1)
-    more, rows = len(rows) > query.limit, rows[: query.limit]
-    return BlockPage(items=rows, next_cursor=encode_cursor(rows[-1].user_id) if more else None)
+    rows, last = cut(rows, query.limit)
+    return BlockPage(items=rows, next_cursor=encode_cursor(last.user_id) if last else None)

@@ -5,7 +5,7 @@ import html
 from chatd.core.context import Ctx
 from chatd.core.errors import ValidationFailed
 from chatd.core.ids import MessageId
-from chatd.core.paging import decode_cursor, encode_cursor
+from chatd.core.paging import cut, decode_cursor, encode_cursor
 from chatd.features.chats import service as chats
 from chatd.features.search import store
 from chatd.features.search.contract import Hit, Hits, SearchMessages
@@ -39,12 +39,12 @@ async def search(ctx: Ctx, query: SearchMessages) -> Hits:
         query.limit + 1,
         MOST_SORTED,
     )
-    more, ids = len(ids) > query.limit, ids[: query.limit]
+    ids, last = cut(ids, query.limit)
     found = await chats.messages_by_ids(ctx.db, ids)
     marked = await _highlights(ctx, ids, words) if words is not None and ids else {}
     return Hits(
         items=[Hit(message=found[hit], highlight=marked.get(hit)) for hit in ids],
-        next_cursor=encode_cursor(ids[-1]) if more else None,
+        next_cursor=encode_cursor(last) if last else None,
     )
 
 
