@@ -9,7 +9,7 @@ from datetime import datetime
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import UserNotFound
 from chatd.core.ids import UserId
-from chatd.features.accounts import bans_store, sessions_store
+from chatd.features.accounts import bans_store
 from chatd.features.accounts.contract import BannedUser, Standing
 
 #: Who may act on whom, over the whole server: only downward.
@@ -55,14 +55,6 @@ async def ban(tx: Tx, ctx: Ctx, user_id: UserId, *, until: datetime | None, reas
 async def unban(tx: Tx, ctx: Ctx, user_id: UserId) -> bool:
     """May log in again; False where there was no ban."""
     return bool(await bans_store.unban(tx, user_id, ctx.clock.now()))
-
-
-async def end_sessions(tx: Tx, ctx: Ctx, user_id: UserId, *, reason: str) -> int:
-    """Every session ends and its sockets close with 4401; how many there were."""
-    ended = await sessions_store.end_sessions_of(tx, user_id, reason, ctx.clock.now())
-    if ended:
-        tx.after_commit(ctx.broker.feed_changed)
-    return ended
 
 
 async def banned(ctx: Ctx, after: UserId | None, limit: int) -> list[BannedUser]:

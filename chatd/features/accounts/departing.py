@@ -8,7 +8,7 @@ from datetime import datetime
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Forbidden, Unauthenticated
 from chatd.core.ids import UserId
-from chatd.features.accounts import passwords, security, store
+from chatd.features.accounts import passwords, security, sessions_store, store
 from chatd.features.accounts import security_store as safe
 from chatd.features.accounts.contract import Person
 from chatd.features.mail import service as mail
@@ -38,7 +38,7 @@ async def depart(tx: Tx, ctx: Ctx, person: Person) -> None:
     now = ctx.clock.now()
     if not await safe.mark_departed(tx, person.id, now):
         return
-    await safe.end_sessions_but(tx, person.id, None, "account_deleted", now)
+    await sessions_store.end_sessions_of(tx, person.id, "account_deleted", now)
     await safe.drop_tokens(tx, person.id, None)
     await safe.scrub(tx, person.id, now)
     await mail.forget(tx, person.email)

@@ -5,7 +5,7 @@ import hashlib
 from chatd.core.addresses import rate_key
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import Banned, EmailTaken, Unauthenticated, ValidationFailed
-from chatd.features.accounts import oidc, passwords, profiles, rules, security, sessions_store, store
+from chatd.features.accounts import oidc, passwords, profiles, rules, security, store
 from chatd.features.accounts.contract import (
     Credentials,
     Login,
@@ -17,7 +17,7 @@ from chatd.features.accounts.contract import (
     SignedIn,
     Tokens,
 )
-from chatd.features.accounts.sessions import open_session
+from chatd.features.accounts.sessions import end_sessions, open_session
 
 
 async def register(ctx: Ctx, wanted: Register) -> Registered:
@@ -123,8 +123,7 @@ async def _account_of(ctx: Ctx, tx: Tx, identity: oidc.Identity) -> Credentials:
         # Somebody registered with an email that they never proved to be theirs, perhaps to wait for its
         # owner. The owner has come: the password and the sessions from before must not let anybody in.
         await store.hand_over(tx, account.user_id, now)
-        if await sessions_store.end_sessions_of(tx, account.user_id, "account_linked", now):
-            tx.after_commit(ctx.broker.feed_changed)
+        await end_sessions(tx, ctx, account.user_id, reason="account_linked")
     if not await store.insert_identity(tx, provider, subject, account.user_id, now):
         # The same identity came in twice at once, and the other was first.
         return await store.find_by_identity(tx, provider, subject, now) or account

@@ -3,7 +3,7 @@
 from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import NotFound, UserNotFound
 from chatd.core.ids import SessionId, UserId
-from chatd.features.accounts import roles_store
+from chatd.features.accounts import roles_store, sessions
 from chatd.features.accounts import security_store as safe
 from chatd.features.accounts.contract import AccountState, Sessions
 
@@ -35,6 +35,5 @@ async def sessions_of(ctx: Ctx, user_id: UserId) -> Sessions:
 
 async def end_session_of(tx: Tx, ctx: Ctx, user_id: UserId, session_id: SessionId) -> None:
     """End one of the user's sessions; its sockets close with 4401. Raises NotFound."""
-    if not await safe.end_session_of(tx, user_id, session_id, "ended_by_admin", ctx.clock.now()):
+    if not await sessions.end_session(tx, ctx, session_id, reason="ended_by_admin", of=user_id):
         raise NotFound("The user has no such session open")
-    tx.after_commit(ctx.broker.feed_changed)

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import Conflict, Forbidden, NotFound, RateLimited, Unauthenticated, ValidationFailed
-from chatd.features.accounts import passwords, rules, store
+from chatd.features.accounts import passwords, rules, sessions, store
 from chatd.features.accounts import security_store as safe
 from chatd.features.accounts.contract import NewLogin, Sessions
 from chatd.features.mail import service as mail
@@ -33,16 +33,15 @@ async def list_sessions(ctx: Ctx) -> Sessions:
 async def end_session(ctx: Ctx, session_id: str) -> None:
     """End one of the actor's sessions; its sockets close. Raises NotFound where they have none such open."""
     async with ctx.db.transaction() as tx:
-        if not await safe.end_session_of(tx, ctx.actor.user_id, session_id, "revoked", ctx.clock.now()):
+        if not await sessions.end_session(tx, ctx, session_id, reason="revoked", of=ctx.actor.user_id):
             raise NotFound("You have no such session open")
-        tx.after_commit(ctx.broker.feed_changed)
 
 
 async def end_sessions(ctx: Ctx, *, keep_current: bool) -> int:
     """End the actor's sessions, this one perhaps not; how many there were."""
     kept = ctx.actor.session_id if keep_current else None
     async with ctx.db.transaction() as tx:
-        return await _end_but(tx, ctx, ctx.actor.user_id, kept, "revoked")
+        return await sessions.end_sessions(tx, ctx, ctx.actor.user_id, reason="revoked", but=kept)
 
 
 async def change_password(ctx: Ctx, current: str, new: str) -> None:
@@ -71,7 +70,8 @@ async def change_password(ctx: Ctx, current: str, new: str) -> None:
         if not await safe.change_password(tx, me, known.password_hash, new_hash, now):
             raise Conflict("The password has been changed meanwhile")
         await safe.drop_tokens(tx, me, "reset_password")
-        await _end_but(tx, ctx, me, ctx.actor.session_id, "password_changed")
+        kept = ctx.actor.session_id
+        await sessions.end_sessions(tx, ctx, me, reason="password_changed", but=kept)
         await mail.write(ctx, tx, _changed(person.email))
     await forgive(ctx, person.email)
 
@@ -103,7 +103,7 @@ async def reset_password(ctx: Ctx, token: str, new: str) -> None:
             raise ValidationFailed.at("$.token", "not a code that is good now")
         await safe.drop_tokens(tx, proof.user_id, "reset_password")
         await safe.forgive(tx, _hash(proof.email))
-        await _end_but(tx, ctx, proof.user_id, None, "password_reset")
+        await sessions.end_sessions(tx, ctx, proof.user_id, reason="password_reset")
         await mail.write(ctx, tx, _changed(proof.email))
 
 
@@ -172,13 +172,6 @@ async def forgive(ctx: Ctx, email: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- steps
-
-
-async def _end_but(tx: Tx, ctx: Ctx, user_id: str, kept: str | None, reason: str) -> int:
-    ended = await safe.end_sessions_but(tx, user_id, kept, reason, ctx.clock.now())
-    if ended:
-        tx.after_commit(ctx.broker.feed_changed)
-    return ended
 
 
 async def _require_letters(ctx: Ctx, email: str) -> None:

@@ -24,44 +24,6 @@ async def sessions_of(db: Queries, user_id: str, current: str | None, now: datet
     )
 
 
-async def end_session_of(db: Queries, user_id: str, session_id: str, reason: str, now: datetime) -> int:
-    """Revoke the user's session and tell every node; 0 where the user has no such session open."""
-    return await db.run(
-        """
-        WITH ended AS (
-            UPDATE sessions SET revoked_at = $4, revoked_reason = $3
-            WHERE id = $2 AND user_id = $1 AND revoked_at IS NULL
-            RETURNING id, user_id
-        )
-        INSERT INTO node_feed (kind, session_id, user_ids, reason)
-        SELECT 'session.ended', id, ARRAY[user_id], $3 FROM ended
-        """,
-        user_id,
-        session_id,
-        reason,
-        now,
-    )
-
-
-async def end_sessions_but(db: Queries, user_id: str, but: str | None, reason: str, now: datetime) -> int:
-    """As ``end_session_of``, all that the user has open but that one; how many there were."""
-    return await db.run(
-        """
-        WITH ended AS (
-            UPDATE sessions SET revoked_at = $4, revoked_reason = $3
-            WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $2
-            RETURNING id, user_id
-        )
-        INSERT INTO node_feed (kind, session_id, user_ids, reason)
-        SELECT 'session.ended', id, ARRAY[user_id], $3 FROM ended
-        """,
-        user_id,
-        but,
-        reason,
-        now,
-    )
-
-
 async def take_login_notices(db: Queries, limit: int) -> list[NewLogin]:
     """New logins that nobody has been told of; they are forgotten with the transaction's commit."""
     return await db.rows(

@@ -13,7 +13,6 @@ from chatd.features.accounts.avatars import lock_profile, set_avatar
 from chatd.features.accounts.bans import (
     ban,
     banned,
-    end_sessions,
     lock_standings,
     present,
     rank,
@@ -34,6 +33,7 @@ from chatd.features.accounts.profiles import get_cards, get_profile, patch_profi
 from chatd.features.accounts.roles import account, end_session_of, lock_admins, sessions_of, set_roles
 from chatd.features.accounts.security import take_new_logins
 from chatd.features.accounts.sessions import (
+    end_sessions,
     logout,
     refresh,
     require_live_session,

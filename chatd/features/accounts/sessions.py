@@ -59,14 +59,14 @@ async def refresh(ctx: Ctx, token: str) -> Tokens:
         if state is not None and refused is None:
             return await _rotate(ctx, tx, state, old)
         if state is not None and state.used_at is not None:
-            await _end(ctx, tx, state.session_id, "refresh_token_reused")
+            await end_session(tx, ctx, state.session_id, reason="refresh_token_reused")
     raise refused or Unauthenticated()  # only after the block: the revocation has to be committed
 
 
 async def logout(ctx: Ctx) -> None:
     """End the actor's session: its tokens are refused and its sockets close. Twice is as good as once."""
     async with ctx.db.transaction() as tx:
-        await _end(ctx, tx, ctx.actor.session_id, "logout")
+        await end_session(tx, ctx, ctx.actor.session_id, reason="logout")
 
 
 async def session_states(
@@ -102,16 +102,27 @@ async def require_live_session(ctx: Ctx) -> None:
         raise refused
 
 
+async def end_session(tx: Tx, ctx: Ctx, session_id: str, *, reason: str, of: str | None = None) -> bool:
+    """It ends and its sockets close with 4401; False where it had ended already, or is not this user's."""
+    ended = await sessions_store.end_session(tx, session_id, reason, ctx.clock.now(), of=of)
+    if ended:
+        tx.after_commit(ctx.broker.feed_changed)
+    return bool(ended)
+
+
+async def end_sessions(tx: Tx, ctx: Ctx, user_id: str, *, reason: str, but: str | None = None) -> int:
+    """Every session of the user, but perhaps one, ends and its sockets close with 4401; how many."""
+    ended = await sessions_store.end_sessions_of(tx, user_id, reason, ctx.clock.now(), but=but)
+    if ended:
+        tx.after_commit(ctx.broker.feed_changed)
+    return ended
+
+
 async def _rotate(ctx: Ctx, tx: Tx, state: RefreshState, old: bytes) -> Tokens:
     now, new = ctx.clock.now(), _new_token()
     expires_at = now + timedelta(seconds=ctx.settings.auth.refresh_ttl_s)
     await sessions_store.rotate(tx, state.session_id, old, _hash(new), now, expires_at)
     return _tokens(ctx, state.user_id, state.session_id, state.roles, new, now)
-
-
-async def _end(ctx: Ctx, tx: Tx, session_id: str, reason: str) -> None:
-    if await sessions_store.end_session(tx, session_id, reason, ctx.clock.now()):
-        tx.after_commit(ctx.broker.feed_changed)
 
 
 def _refusal(state: RefreshState | None, now: datetime) -> AppError | None:

@@ -111,13 +111,15 @@ async def rotate(
     )
 
 
-async def end_session(db: Queries, session_id: str, reason: str, now: datetime) -> int:
-    """Revoke it and tell every node; 0 where it had ended already."""
+async def end_session(
+    db: Queries, session_id: str, reason: str, now: datetime, *, of: str | None = None
+) -> int:
+    """Revoke it and tell every node; 0 where it had ended already, or is not this user's."""
     return await db.run(
         """
         WITH ended AS (
             UPDATE sessions SET revoked_at = $3, revoked_reason = $2
-            WHERE id = $1 AND revoked_at IS NULL
+            WHERE id = $1 AND revoked_at IS NULL AND ($4::uuid IS NULL OR user_id = $4)
             RETURNING id, user_id
         )
         INSERT INTO node_feed (kind, session_id, user_ids, reason)
@@ -126,16 +128,19 @@ async def end_session(db: Queries, session_id: str, reason: str, now: datetime) 
         session_id,
         reason,
         now,
+        of,
     )
 
 
-async def end_sessions_of(db: Queries, user_id: str, reason: str, now: datetime) -> int:
-    """As ``end_session``, all that the user has open; how many there were."""
+async def end_sessions_of(
+    db: Queries, user_id: str, reason: str, now: datetime, *, but: str | None = None
+) -> int:
+    """As ``end_session``, all that the user has open, but perhaps one; how many there were."""
     return await db.run(
         """
         WITH ended AS (
             UPDATE sessions SET revoked_at = $3, revoked_reason = $2
-            WHERE user_id = $1 AND revoked_at IS NULL
+            WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $4
             RETURNING id, user_id
         )
         INSERT INTO node_feed (kind, session_id, user_ids, reason)
@@ -144,6 +149,7 @@ async def end_sessions_of(db: Queries, user_id: str, reason: str, now: datetime)
         user_id,
         reason,
         now,
+        but,
     )
 
 
