@@ -26,25 +26,24 @@ async def mute(
 
     Raises ChatNotFound, Forbidden, UserNotFound.
     """
-    power = await authority.require_power(ctx, tx, chat_id)
-    authority.require_member(await authority.require_over(ctx, tx, power, chat_id, user_id))
-    ends = until or authority.FOR_EVER
-    await chats.mute(tx, chat_id, user_id, ends)
-    tx.after_commit(
-        ctx.broker.to_users, [user_id], MemberMuted(chat_id=chat_id, muted_until=ends, reason=reason)
-    )
+    await _set_mute(tx, ctx, chat_id, user_id, until or authority.FOR_EVER, reason)
     await _record(tx, ctx, "member.muted", user_id, chat_id, until=until, reason=reason)
 
 
 async def unmute(tx: Tx, ctx: Ctx, chat_id: ChatId, user_id: UserId) -> None:
     """The member may write again. Raises ChatNotFound, Forbidden, UserNotFound."""
+    await _set_mute(tx, ctx, chat_id, user_id, None, None)
+    await _record(tx, ctx, "member.unmuted", user_id, chat_id)
+
+
+async def _set_mute(
+    tx: Tx, ctx: Ctx, chat_id: ChatId, user_id: UserId, until: datetime | None, reason: str | None
+) -> None:
     power = await authority.require_power(ctx, tx, chat_id)
     authority.require_member(await authority.require_over(ctx, tx, power, chat_id, user_id))
-    await chats.mute(tx, chat_id, user_id, None)
-    tx.after_commit(
-        ctx.broker.to_users, [user_id], MemberMuted(chat_id=chat_id, muted_until=None, reason=None)
-    )
-    await _record(tx, ctx, "member.unmuted", user_id, chat_id)
+    await chats.mute(tx, chat_id, user_id, until)
+    told = MemberMuted(chat_id=chat_id, muted_until=until, reason=reason)
+    tx.after_commit(ctx.broker.to_users, [user_id], told)
 
 
 async def kick(tx: Tx, ctx: Ctx, chat_id: ChatId, user_id: UserId, reason: str | None) -> None:
