@@ -32,7 +32,6 @@ def id_meta(prefix: str) -> Meta:
 UserId = Annotated[str, id_meta("usr")]
 ChatId = Annotated[str, id_meta("cht")]
 MessageId = Annotated[str, id_meta("msg")]
-ConnectionId = Annotated[str, id_meta("con")]
 SessionId = Annotated[str, id_meta("ses")]
 MediaId = Annotated[str, id_meta("med")]
 

@@ -52,7 +52,6 @@ DELIVERY_LATENCY: Final = _histogram(
 BATCH_SIZE: Final = _histogram(
     "batch_entries", "Entries in a round of group commit.", (1, 2, 5, 10, 20, 50, 100, 200, 500), "batch"
 )
-BATCH_SECONDS: Final = _histogram("batch_seconds", "Time of a round of group commit.", _FAST, "batch")
 JOB_SECONDS: Final = _histogram("job_seconds", "Time of a run of a periodic job.", _SLOW, "job", "outcome")
 REST_SECONDS: Final = _histogram(
     "rest_request_seconds", "Time of a REST request, by its route's template.", _SLOW, "method", "route"

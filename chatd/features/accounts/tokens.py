@@ -26,7 +26,6 @@ ALGORITHM = "HS256"
 MAX_TOKEN = 8192
 #: Clocks of nodes differ: a token may be this much from the future, in seconds.
 SKEW_S = 60
-MIN_KEY_BYTES = 32  # RFC 7518, 3.2
 
 _Time = Annotated[float, Meta(ge=0, le=2**53)]
 
@@ -51,13 +50,6 @@ class _Key(msgspec.Struct, frozen=True):
 _claims = msgspec.json.Decoder(_Claims).decode
 _encode = msgspec.json.Encoder().encode
 _jws = jwt.PyJWS(algorithms=[ALGORITHM])
-
-
-def require_keys(settings: Settings) -> None:
-    """Raises SettingsError where ``secrets.jwt_key`` cannot sign; in production, also where it is weak."""
-    for key in _keys(settings.secrets.jwt_key):
-        if settings.environment == "production" and len(key.secret) < MIN_KEY_BYTES:
-            raise SettingsError(f"CHATD_SECRETS_JWT_KEY: a key needs at least {MIN_KEY_BYTES} bytes")
 
 
 def issue(

@@ -21,7 +21,6 @@ from chatd.features.chats.bans import (
 )
 from chatd.features.chats.changes import (
     add_members,
-    append_system,
     assign_role,
     convert,
     create,
@@ -42,7 +41,7 @@ from chatd.features.chats.contract import (
 from chatd.features.chats.departing import depart
 from chatd.features.chats.directs import accept, decline, open_direct
 from chatd.features.chats.heads import head, heads_of
-from chatd.features.chats.settings import change_settings, settings_of, show_settings
+from chatd.features.chats.settings import change_settings, show_settings
 from chatd.features.chats.views import (
     HEADS,
     detail,
@@ -62,7 +61,6 @@ __all__ = (
     "HEADS",
     "accept",
     "add_members",
-    "append_system",
     "assign_role",
     "bans",
     "change_settings",
@@ -94,7 +92,6 @@ __all__ = (
     "save_ban",
     "set_read_only",
     "set_role",
-    "settings_of",
     "show_settings",
     "view",
     "views",

@@ -30,10 +30,8 @@ from chatd.features.gp.discovery import explore, list_near, unwatch, watch
 from chatd.features.gp.errors import AlreadyMember, GpFull, GpNotActive, GpNotFound, NotAMember
 from chatd.features.gp.frames import GpMemberJoined, GpMemberLeft
 from chatd.features.gp.rows import Gp
-from chatd.features.gp.vocabulary import SHOWN
 
 __all__ = (
-    "SHOWN",
     "convert",
     "create",
     "details",

@@ -197,16 +197,3 @@ async def close(
         resolution,
         note,
     )
-
-
-async def count_flags(q: Queries, chat_id: str) -> int:
-    """Cases of a chat that filters or the classifier opened and nobody dismissed, or that were resolved."""
-    return await q.one(
-        int,
-        """
-        SELECT count(*) FROM moderation_cases
-        WHERE chat_id = $1 AND status <> 'dismissed'
-          AND (source <> 'report' OR (status = 'resolved' AND resolution <> 'none'))
-        """,
-        chat_id,
-    )

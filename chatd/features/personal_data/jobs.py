@@ -74,9 +74,7 @@ async def _forget(ctx: Ctx, user_id: UserId) -> bool:
     What was said goes first, while its sender is still in the chat; begun anew, it finds what is left.
     """
     themselves = replace(ctx, actor=Actor(user_id))
-    for gp in (await gps.mine(themselves)).gps:
-        if gp.status == "active":
-            await gps.leave(themselves, gp.id)
+    await gps.leave_all(themselves)
     end = ctx.clock.monotonic() + LEASE.total_seconds() / 2
     chat_id, found = None, False
     while ctx.clock.monotonic() < end:

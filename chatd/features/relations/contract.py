@@ -39,11 +39,3 @@ class Sight(msgspec.Struct, frozen=True):
     user_id: UserId
     hidden: bool
     last_seen: Audience
-
-
-class Concealment(msgspec.Struct, frozen=True):
-    """From whom a user is hidden, and whether the rest see what the user has read."""
-
-    user_id: UserId
-    hidden_from: list[UserId]
-    read_receipts: bool

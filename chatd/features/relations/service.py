@@ -9,13 +9,11 @@ from chatd.core.context import Ctx, Queries, Tx
 from chatd.core.errors import Blocked
 from chatd.core.ids import UserId
 from chatd.features.relations import store
-from chatd.features.relations.contract import Audience, Block, Concealment, Privacy, Sight
+from chatd.features.relations.contract import Audience, Block, Privacy, Sight
 
 __all__ = (
     "block",
-    "blocked_with",
     "blocks",
-    "concealments",
     "hidden_from",
     "hide_receipts",
     "last_seen_is_shown",
@@ -134,10 +132,3 @@ async def last_seen_is_shown(q: Queries, viewer_id: UserId, user_id: UserId) -> 
 async def shares_a_chat(q: Queries, one: UserId, other: UserId) -> bool:
     """Whether the two are in a chat together that is no direct one."""
     return await store.shares_a_chat(q, one, other)
-
-
-async def concealments(q: Queries, user_ids: Collection[UserId]) -> dict[UserId, Concealment]:
-    """Those of the users who hide anything of what they do, and from whom. One statement."""
-    if not user_ids:
-        return {}
-    return {row.user_id: row for row in await store.concealments(q, list(user_ids))}

@@ -7,7 +7,7 @@ import asyncpg
 from chatd.core.context import Queries, Tx
 from chatd.core.errors import UserNotFound
 from chatd.core.ids import UserId
-from chatd.features.relations.contract import Audience, Block, Concealment, Privacy, Sight
+from chatd.features.relations.contract import Audience, Block, Privacy, Sight
 
 
 async def find_privacy(q: Queries, user_id: str) -> Privacy | None:
@@ -119,27 +119,6 @@ async def sights(q: Queries, viewer_id: str, user_ids: Sequence[str]) -> list[Si
         FROM unnest($2::uuid[]) AS u (id) LEFT JOIN user_privacy p ON p.user_id = u.id
         """,
         viewer_id,
-        user_ids,
-    )
-
-
-async def concealments(q: Queries, user_ids: Sequence[str]) -> list[Concealment]:
-    """Of those of the users who hide anything at all."""
-    return await q.rows(
-        Concealment,
-        """
-        SELECT u.id, h.ids, coalesce(p.read_receipts, true)
-        FROM unnest($1::uuid[]) AS u (id)
-        LEFT JOIN user_privacy p ON p.user_id = u.id
-        CROSS JOIN LATERAL (
-            SELECT ARRAY(
-                SELECT b.blocked_id FROM user_blocks b WHERE b.blocker_id = u.id
-                UNION
-                SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = u.id
-            ) AS ids
-        ) h
-        WHERE h.ids <> '{}' OR NOT p.read_receipts
-        """,
         user_ids,
     )
 

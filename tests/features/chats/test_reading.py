@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chatd.core.errors import ValidationFailed
 from chatd.core.ids import UuidIds
 from chatd.core.paging import encode_cursor
-from chatd.features.chats import api, service, store
+from chatd.features.chats import api, changes, service, store
 from chatd.features.chats.contract import HeadsAsk, ListChats, SystemContent
 
 PEOPLE = 3
@@ -57,7 +57,7 @@ async def play(world, chat_id, people, steps):
         elif what == "system":
             async with world.db.transaction() as tx:
                 content = SystemContent(event="title_changed", title=None)
-                assert await service.append_system(tx, world.base, chat_id, people[who], content) == head
+                assert await changes.append_system(tx, world.base, chat_id, people[who], content) == head
             entry["id"] = await world.db.one(
                 store.MessageId, "SELECT id FROM chat_messages WHERE chat_id = $1 AND seq = $2", chat_id, head
             )

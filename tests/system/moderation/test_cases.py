@@ -4,7 +4,7 @@ import asyncio
 from datetime import timedelta
 from typing import Any
 
-from chatd.features.moderation import service as moderation
+from chatd.features.messages import service as messages
 from tests.system.calls import post, said
 from tests.system.moderation.scene import SPAM, with_filter, written
 from tests.system.world import World
@@ -149,19 +149,24 @@ async def test_what_is_said_in_a_direct_chat_is_judged_by_staff_alone(
     assert (await written(one, bob, chat))[0]["content"] == {"type": "tombstone"}
 
 
+async def flagged(world: World, chat: str) -> int:
+    """What stands against a GP's permanence."""
+    return (await messages.activity(world.nodes[0].db, [chat]))[chat].flagged
+
+
 async def test_toxicity_is_what_was_found_and_not_what_was_merely_reported(
     one: World, cast: dict[str, Any]
 ) -> None:
-    chat, db = cast["chat"], one.nodes[0].db
+    chat = cast["chat"]
     await with_filter(one, cast["admin"], config={"kind": "words", "words": ["drat"]})
     plain = await said(one, cast["ann"], chat, "hello")
     await one.rest(cast["bob"], "POST", f"/api/chats/{chat}/messages/{plain}/report", SPAM)
-    assert await moderation.toxicity_flags(db, chat) == 0
+    assert await flagged(one, chat) == 0
     await said(one, cast["ann"], chat, "drat")
-    assert await moderation.toxicity_flags(db, chat) == 1
+    assert await flagged(one, chat) == 1
     _, queue = await one.rest(cast["mod"], "GET", f"/api/moderation/cases?chat_id={chat}")
     by_source = {case["source"]: f"/api/moderation/cases/{case['id']}" for case in queue["items"]}
     await one.rest(cast["mod"], "POST", f"{by_source['report']}/resolve", {"action": "hide"})
-    assert await moderation.toxicity_flags(db, chat) == 2
+    assert await flagged(one, chat) == 2
     await one.rest(cast["mod"], "POST", f"{by_source['filter']}/dismiss", {})
-    assert await moderation.toxicity_flags(db, chat) == 1
+    assert await flagged(one, chat) == 1
