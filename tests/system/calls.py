@@ -36,7 +36,8 @@ async def post(world: World, user: str, chat: str, text: str, **fields: Any) -> 
     content |= {
         name.removeprefix("content_"): fields.pop(name) for name in list(fields) if "content_" in name
     }
-    cmid = fields.pop("cmid", None) or f"{user[-5:]}-{text[:30]}"
+    # Of the text, so that to say it again is a repeat; but not the text, which may have to be seen nowhere.
+    cmid = fields.pop("cmid", None) or f"{user[-5:]}-{text.encode().hex()[:58]}"
     body = {"client_message_id": cmid, "content": content, **fields}
     return await world.rest(user, "POST", f"/api/chats/{chat}/messages", body)
 
