@@ -131,6 +131,34 @@ class Chat:
         )
         assert [row.outcome for row in rows] == ["sent"]
 
+    async def gather(self, hiding: int) -> None:
+        """5,000 more come into the chat, of whom so many show nobody what they have read; so do 5,000 others.
+        No statistics know of it.
+        """
+        await self.db.run(
+            """
+            WITH u AS (
+                INSERT INTO users (id, email, display_name)
+                SELECT gen_random_uuid(), 'g' || n, 'x' FROM generate_series(1, 10000) AS n
+                RETURNING id, email
+            ), p AS (
+                INSERT INTO chat_participants (chat_id, user_id, role)
+                SELECT $1, id, 'member' FROM u WHERE substr(email, 2)::int <= 5000
+            )
+            INSERT INTO user_privacy (user_id, read_receipts)
+            SELECT id, false FROM u WHERE substr(email, 2)::int > 5000 - $2::int
+            """,
+            self.chat,
+            hiding,
+        )
+
+    async def read_all(self, tx: Tx) -> None:
+        """Both read the last message."""
+        users = [self.ann, self.bob]
+        rows = await marks_store.advance(tx, [self.chat] * 2, users, ["read"] * 2, [self.said[-1]] * 2)
+        assert {row.outcome for row in rows} <= {"moved", "kept"}
+        self.hiding = [row.secretive for row in rows]
+
     async def mark(self, tx: Tx) -> None:
         (row,) = await marks_store.advance(tx, [self.chat], [self.bob], ["received"], [self.said[-1]])
         assert row.outcome in ("moved", "kept")
@@ -193,6 +221,22 @@ async def test_a_mark_of_an_empty_log_reads_what_it_covers_in_a_long_one(chat: C
     assert await chat.reads(chat.mark) <= 1002
     await chat.reads(chat.send)
     assert await chat.reads(chat.mark) <= 3
+
+
+async def test_a_read_does_not_look_at_each_member_nor_at_each_who_hides_it(chat: Chat) -> None:
+    await chat.reads(chat.send)
+    await chat.db.run("ANALYZE")
+    for _ in range(6):
+        await chat.reads(chat.send)
+        await chat.reads(chat.read_all)
+    await chat.gather(hiding=20)
+    for plan in ("nothing", "ANALYZE"):
+        if plan == "ANALYZE":
+            await chat.db.run(plan)
+        await chat.reads(chat.send)
+        # The 20, once for the two marks, and some rows for each mark.
+        assert await chat.reads(chat.read_all, _READ_OF_ALL) <= 60, plan
+        assert [len(each or ()) for each in chat.hiding] == [20, 0]
 
 
 async def test_push_reads_the_time_it_asks_for_and_who_was_there(chat: Chat) -> None:

@@ -178,7 +178,9 @@ async def members_as_seen(q: Queries, chat_id: ChatId, viewer_id: UserId) -> lis
         ) AS ids, NOT EXISTS (
             SELECT 1 FROM user_privacy v WHERE v.user_id = $2 AND NOT v.read_receipts
         ) AS shown) h
-        LEFT JOIN user_privacy y ON y.user_id = m.user_id
+        LEFT JOIN LATERAL (
+            SELECT o.read_receipts FROM user_privacy o WHERE o.user_id = m.user_id OFFSET 0
+        ) y ON true
         WHERE m.chat_id = $1 ORDER BY m.joined_at, m.user_id
         """,
         chat_id,

@@ -10,7 +10,9 @@ from chatd.core.ids import ChatId, MessageId, UserId
 
 
 class MarkRow(msgspec.Struct, frozen=True):
-    """What advance_marks says of one input."""
+    """What advance_marks says of one input. ``secretive`` are those of the chat who show nobody what they
+    have read; said once for each chat, with the first of its reads that moved.
+    """
 
     outcome: str
     seq: int | None
@@ -19,7 +21,7 @@ class MarkRow(msgspec.Struct, frozen=True):
     senders: list[UserId] | None
     hidden_from: list[UserId]
     read_receipts: bool
-    secretive: list[UserId]
+    secretive: list[UserId] | None
 
 
 class Watermark(msgspec.Struct, frozen=True):
@@ -76,13 +78,15 @@ async def advance(
                    SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = ($2::uuid[])[a.ord]
                ) ELSE '{}' END,
                coalesce(y.read_receipts, true),
-               CASE WHEN a.outcome = 'moved' AND ($3::text[])[a.ord] = 'read' THEN ARRAY(
-                   SELECT v.user_id FROM user_privacy v
-                   JOIN chat_participants p ON p.chat_id = ($1::uuid[])[a.ord] AND p.user_id = v.user_id
-                   WHERE NOT v.read_receipts AND v.user_id <> ($2::uuid[])[a.ord]
-               ) ELSE '{}' END
+               CASE WHEN a.outcome = 'moved' AND ($3::text[])[a.ord] = 'read' AND 1 = row_number() OVER (
+                             PARTITION BY ($1::uuid[])[a.ord], a.outcome, ($3::text[])[a.ord] ORDER BY a.ord)
+                    THEN ARRAY(
+                        SELECT s.user_id FROM chat_secretive s WHERE s.chat_id = ($1::uuid[])[a.ord]
+                    ) END
         FROM advance_marks($1, $2, $3, $4) a
-        LEFT JOIN user_privacy y ON a.outcome = 'moved' AND y.user_id = ($2::uuid[])[a.ord]
+        LEFT JOIN LATERAL (
+            SELECT v.read_receipts FROM user_privacy v WHERE v.user_id = ($2::uuid[])[a.ord] OFFSET 0
+        ) y ON a.outcome = 'moved'
         ORDER BY a.ord
         """,
         chats,
@@ -108,7 +112,9 @@ async def marks_after(q: Queries, chat_ids: Sequence[str], versions: Sequence[in
             UNION
             SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = p.user_id
         ) AS ids) h
-        LEFT JOIN user_privacy y ON y.user_id = p.user_id
+        LEFT JOIN LATERAL (
+            SELECT v.read_receipts FROM user_privacy v WHERE v.user_id = p.user_id OFFSET 0
+        ) y ON true
         WHERE greatest(p.read_receipt_seq, p.received_receipt_seq) > w.version
         """,
         chat_ids,
@@ -157,7 +163,9 @@ async def marks_since_event(
             UNION
             SELECT b.blocker_id FROM user_blocks b WHERE b.blocked_id = p.user_id
         ) AS ids) h
-        LEFT JOIN user_privacy y ON y.user_id = p.user_id
+        LEFT JOIN LATERAL (
+            SELECT v.read_receipts FROM user_privacy v WHERE v.user_id = p.user_id OFFSET 0
+        ) y ON true
         WHERE greatest(p.last_read_at, p.last_received_at)
               > coalesce(m.sent_at, e.at, '-infinity') - make_interval(secs => $3)
         """,
@@ -172,9 +180,7 @@ async def secretive_members(q: Queries, chat_ids: Sequence[str]) -> list[Member]
     return await q.rows(
         Member,
         """
-        SELECT p.chat_id, v.user_id FROM user_privacy v
-        JOIN chat_participants p ON p.user_id = v.user_id AND p.chat_id = ANY ($1::uuid[])
-        WHERE NOT v.read_receipts
+        SELECT chat_id, user_id FROM chat_secretive WHERE chat_id = ANY ($1::uuid[])
         """,
         chat_ids,
     )
@@ -190,7 +196,10 @@ async def progress(q: Queries, chat_id: str, from_seq: int, viewer_id: str) -> l
                         SELECT 1 FROM user_privacy v WHERE v.user_id = $3 AND NOT v.read_receipts))
                     THEN p.last_read_seq ELSE 0 END,
                p.last_received_seq
-        FROM chat_participants p LEFT JOIN user_privacy y ON y.user_id = p.user_id
+        FROM chat_participants p
+        LEFT JOIN LATERAL (
+            SELECT v.read_receipts FROM user_privacy v WHERE v.user_id = p.user_id OFFSET 0
+        ) y ON true
         WHERE p.chat_id = $1 AND greatest(p.last_read_seq, p.last_received_seq) >= $2
           AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = $3 AND b.blocked_id = p.user_id)
           AND NOT EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = p.user_id AND b.blocked_id = $3)

@@ -41,7 +41,7 @@ class Marked:
     #: Who is not to know.
     hidden_from: frozenset[str]
     read_receipts: bool
-    #: Who shows nobody what they have read, and so does not see it of others.
+    #: Who in the chat shows nobody what they have read, and so does not see it of others.
     secretive: frozenset[str] = frozenset()
 
 
@@ -63,10 +63,16 @@ async def _advance(ctx: Ctx, marks: list[Mark]) -> Sequence[Marked | Exception]:
         [m.kind for m in marks],
         [m.message_id for m in marks],
     )
-    return [_outcome(mark, row) for mark, row in zip(marks, rows, strict=True)]
+    secretive = {
+        mark.chat_id: frozenset(row.secretive) for mark, row in zip(marks, rows, strict=True) if row.secretive
+    }
+    return [
+        _outcome(mark, row, secretive.get(mark.chat_id, frozenset()))
+        for mark, row in zip(marks, rows, strict=True)
+    ]
 
 
-def _outcome(mark: Mark, row: marks_store.MarkRow) -> Marked | Exception:
+def _outcome(mark: Mark, row: marks_store.MarkRow, secretive: frozenset[str]) -> Marked | Exception:
     if row.outcome == "chat_not_found":
         return ChatNotFound()
     if row.outcome == "message_not_found" or row.seq is None:
@@ -80,7 +86,7 @@ def _outcome(mark: Mark, row: marks_store.MarkRow) -> Marked | Exception:
         frozenset(row.senders or ()),
         frozenset(row.hidden_from),
         row.read_receipts,
-        frozenset(row.secretive),
+        secretive,
     )
 
 
@@ -103,7 +109,8 @@ def _frame(marked: Marked) -> Addressed | None:
         return None
     if mark.kind == "read":
         shown = read_frame(mark.chat_id, mark.user_id, mark.message_id, marked.seq, at)
-        return concealed(shown, mark.user_id, marked.hidden_from | marked.secretive, marked.read_receipts)
+        hidden_from = marked.hidden_from | marked.secretive if marked.hidden_from else marked.secretive
+        return concealed(shown, mark.user_id, hidden_from, marked.read_receipts)
     if not marked.senders:
         return None
     return received_frame(
@@ -122,7 +129,10 @@ def read_frame(chat_id: str, user_id: str, message_id: str, seq: int, at: dateti
 
 def concealed(frame: bytes, user_id: str, hidden_from: frozenset[str], read_receipts: bool) -> Addressed:
     """A delivery.read for everybody in the chat who may see it; the user's own devices always do."""
-    return Addressed(frame, None if read_receipts else frozenset((user_id,)), hidden_from)
+    if not read_receipts:
+        return Addressed(frame, frozenset((user_id,)))
+    # Many have the same few in common: no set of its own for each of them.
+    return Addressed(frame, None, hidden_from - {user_id} if user_id in hidden_from else hidden_from)
 
 
 def received_frame(

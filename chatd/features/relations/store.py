@@ -116,7 +116,8 @@ async def sights(q: Queries, viewer_id: str, user_ids: Sequence[str]) -> list[Si
                EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = u.id AND b.blocked_id = $1)
                OR EXISTS (SELECT 1 FROM user_blocks b WHERE b.blocker_id = $1 AND b.blocked_id = u.id),
                coalesce(p.last_seen, 'everyone')
-        FROM unnest($2::uuid[]) AS u (id) LEFT JOIN user_privacy p ON p.user_id = u.id
+        FROM unnest($2::uuid[]) AS u (id)
+        LEFT JOIN LATERAL (SELECT v.last_seen FROM user_privacy v WHERE v.user_id = u.id OFFSET 0) p ON true
         """,
         viewer_id,
         user_ids,
