@@ -1,11 +1,13 @@
 """The run's PostgreSQL and Redis, as a test has them to itself."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
 
+from chatd.core.context import Queries
 from chatd.core.settings import Postgres, Redis
 from chatd.db.pool import Db
 from chatd.embedded import Embedded
@@ -61,3 +63,14 @@ async def database_of(services: Embedded, template: str = "chatd") -> AsyncItera
             await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     finally:
         await admin.close(timeout=PATIENCE_S)
+
+
+async def until_somebody_waits(q: Queries) -> None:
+    """Wait until a transaction in this database waits for another's lock. Raises TimeoutError."""
+    waiting = """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0
+    """
+    async with asyncio.timeout(PATIENCE_S):
+        while not await q.one(int, waiting):
+            await asyncio.sleep(0.01)

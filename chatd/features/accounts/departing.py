@@ -10,6 +10,7 @@ from chatd.core.errors import Forbidden, Unauthenticated
 from chatd.core.ids import UserId
 from chatd.features.accounts import passwords, security, sessions_store, store
 from chatd.features.accounts import security_store as safe
+from chatd.features.accounts.avatars import lock_profile
 from chatd.features.accounts.contract import Person
 from chatd.features.mail import service as mail
 from chatd.features.mail.contract import Letter
@@ -36,6 +37,8 @@ async def require_oneself(ctx: Ctx, password: str | None) -> Person:
 async def depart(tx: Tx, ctx: Ctx, person: Person) -> None:
     """From the commit on the account is nobody's: no log-in, no session, no socket, no name."""
     now = ctx.clock.now()
+    # The account before its sessions, as everybody does who changes both.
+    await lock_profile(tx, person.id)
     if not await safe.mark_departed(tx, person.id, now):
         return
     await sessions_store.end_sessions_of(tx, person.id, "account_deleted", now)

@@ -1,11 +1,13 @@
 """Coming in: by registering, by a password, by the word of a provider (OpenID Connect)."""
 
 import hashlib
+from datetime import datetime
 
 from chatd.core.addresses import rate_key
 from chatd.core.context import Ctx, Tx
 from chatd.core.errors import Banned, EmailTaken, Unauthenticated, ValidationFailed
 from chatd.features.accounts import oidc, passwords, profiles, rules, security, store
+from chatd.features.accounts.avatars import lock_profile
 from chatd.features.accounts.contract import (
     Credentials,
     Login,
@@ -105,7 +107,7 @@ async def login_oidc(ctx: Ctx, provider: Provider, wanted: OidcLogin) -> SignedI
 
 async def _account_of(ctx: Ctx, tx: Tx, identity: oidc.Identity) -> Credentials:
     now, provider, subject = ctx.clock.now(), identity.provider, identity.subject
-    account = await store.find_by_identity(tx, provider, subject, now)
+    account = await _known(tx, identity, now)
     if account is not None:
         return account
     if identity.email is None:
@@ -126,8 +128,18 @@ async def _account_of(ctx: Ctx, tx: Tx, identity: oidc.Identity) -> Credentials:
         await end_sessions(tx, ctx, account.user_id, reason="account_linked")
     if not await store.insert_identity(tx, provider, subject, account.user_id, now):
         # The same identity came in twice at once, and the other was first.
-        return await store.find_by_identity(tx, provider, subject, now) or account
+        return await _known(tx, identity, now) or account
     return account
+
+
+async def _known(tx: Tx, identity: oidc.Identity, now: datetime) -> Credentials | None:
+    """The account of this identity, held until the transaction ends: nobody deletes it meanwhile."""
+    found = await store.find_by_identity(tx, identity.provider, identity.subject, now)
+    if found is None:
+        return None
+    await lock_profile(tx, found.user_id)
+    # A second statement sees what the last holder of the lock has left: who goes takes the identities along.
+    return await store.find_by_identity(tx, identity.provider, identity.subject, now)
 
 
 def _name_of(identity: oidc.Identity) -> str:

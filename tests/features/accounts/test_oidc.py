@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from chatd.core.errors import Banned, RateLimited, Unauthenticated, Unavailable
 from chatd.features.accounts import jwks, service
 from chatd.features.accounts.contract import OidcLogin
+from tests.databases import until_somebody_waits
 
 ISSUER = "https://accounts.google.com"
 
@@ -386,3 +387,17 @@ async def test_sign_ins_by_a_provider_are_counted_per_address(world, issuer, com
     world.base = replace(world.base, address="2001:db8::2")  # the same /64: one customer
     with pytest.raises(RateLimited):
         await come_in(issuer.token())
+
+
+async def test_who_deletes_the_account_while_a_provider_vouches_for_them_has_no_session_of_it(
+    world, issuer, come_in
+):
+    first = await come_in(issuer.token())
+    me = world.as_(first)
+    async with world.db.transaction() as tx:
+        await service.depart(tx, me, await service.require_oneself(me, None))
+        late = asyncio.create_task(come_in(issuer.token()))
+        await until_somebody_waits(world.db)
+    assert (await late).user.id != first.user.id
+    open_ = "SELECT count(*) FROM sessions WHERE user_id = $1 AND revoked_at IS NULL"
+    assert await world.db.one(int, open_, first.user.id) == 0

@@ -18,6 +18,7 @@ from chatd.core.settings import Settings
 from chatd.features.accounts import jobs, security, service
 from chatd.features.accounts.contract import Device, Login
 from chatd.features.mail import jobs as mail_jobs
+from tests.databases import until_somebody_waits
 from tests.features.accounts.conftest import PASSWORD, World
 from tests.features.mailbox import Mailbox, mailbox
 
@@ -359,3 +360,20 @@ async def test_a_second_letter_makes_the_first_one_s_code_void(world, post):
     await security.ask_to_verify(world.as_(mine))
     await mail_jobs.deliver(world.base)
     assert len(post.letters) == before
+
+
+async def test_a_ban_and_a_departure_at_once_do_not_wait_for_each_other_for_ever(world):
+    user = await world.person()
+    me = world.as_(await world.sign_in())
+
+    async def depart():
+        async with world.db.transaction() as tx:
+            await service.depart(tx, me, await service.person(world.db, user))
+
+    async with world.db.transaction() as tx:
+        await service.lock_standings(me, tx, [user])
+        departing = asyncio.create_task(depart())
+        await until_somebody_waits(world.db)
+        await service.ban(tx, me, user, until=None, reason="spam")
+    await departing
+    assert await world.count("account_deletions") == 1
