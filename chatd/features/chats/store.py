@@ -148,20 +148,24 @@ async def insert_members(
 ) -> None:
     """Seat these users, who are not in the chat, with everything up to ``seq`` read.
 
-    Raises UserNotFound where one of them has no account.
+    Raises UserNotFound where one of them has no account, or has one no more; the transaction is of no further
+    use then.
     """
     try:
-        await tx.run(
+        seated = await tx.one(
+            int,
             """
             WITH seated AS (
                 INSERT INTO chat_participants (chat_id, user_id, role, joined_at, joined_seq, last_read_seq,
                                                last_received_seq)
                 SELECT $1, n.user_id, n.role, statement_timestamp(), $4, $4, $4
                 FROM unnest($2::uuid[], $3::text[]) AS n (user_id, role)
+                WHERE NOT EXISTS (SELECT 1 FROM account_deletions d WHERE d.user_id = n.user_id)
                 ORDER BY n.user_id
                 RETURNING user_id
             )
             UPDATE chat_chats SET member_count = member_count + (SELECT count(*) FROM seated) WHERE id = $1
+            RETURNING (SELECT count(*) FROM seated)
             """,
             chat_id,
             user_ids,
@@ -172,6 +176,8 @@ async def insert_members(
         if error.constraint_name == "chat_participants_user_id_fkey":
             raise UserNotFound("One of these users does not exist") from None
         raise
+    if seated < len(user_ids):
+        raise UserNotFound("One of these users does not exist")
 
 
 async def delete_member(tx: Tx, chat_id: ChatId, user_id: UserId) -> bool:

@@ -329,3 +329,21 @@ async def test_nothing_is_pushed_or_written_to_who_has_gone_but_a_last_letter(to
         await mail_jobs.deliver(town.ctx())
     assert town.push.got == []
     assert [letter["Subject"] for letter in box.letters] == ["Your account was deleted"]
+
+
+async def test_who_has_gone_is_let_into_nothing_any_more(town):
+    ann, bob, eve = await town.world.users(3)
+    chat = await town.world.group(bob)
+    assert (await town.world.rest(ann, "DELETE", "/api/users/me", {}))[0] == 202
+    for job in (None, forget):
+        if job is not None:
+            await job(town)
+        for path, body in (
+            ("/api/chats", {"type": "direct", "member_ids": [ann]}),
+            ("/api/chats", {"type": "group", "member_ids": [ann, eve]}),
+            (f"/api/chats/{chat}/members", {"user_ids": [ann]}),
+        ):
+            status, answer = await town.world.rest(bob, "POST", path, body)
+            assert (status, answer["code"]) == (404, "user_not_found"), (path, job)
+    seats = "SELECT count(*) FROM chat_participants WHERE user_id = $1"
+    assert await town.world.nodes[0].db.one(int, seats, ann) == 0
