@@ -2,7 +2,7 @@
 
 from chatd.core.context import Ctx
 from chatd.core.ids import UserId
-from chatd.features.chats import changes, departing_store
+from chatd.features.chats import changes, departing_store, store
 
 #: Chats that they leave at once.
 DEPARTURES = 20
@@ -21,8 +21,10 @@ async def depart(ctx: Ctx, user_id: UserId) -> bool:
             if place.type == "direct":
                 await changes.set_read_only(tx, ctx, place.chat_id, True)
                 continue
+            # Asked anew under the lock: the chat may have been handed to the user meanwhile.
+            seat = await store.find_seat(tx, place.chat_id, user_id)
             heir = await departing_store.heir(tx, place.chat_id, user_id)
-            if place.role == "owner" and heir is not None:
+            if seat is not None and seat.role == "owner" and heir is not None:
                 await changes.assign_role(tx, ctx, place.chat_id, heir, "owner", by=user_id)
             await changes.remove_member(tx, ctx, place.chat_id, user_id, by=user_id, reason="left")
     return len(places) == DEPARTURES

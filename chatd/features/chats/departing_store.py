@@ -4,7 +4,6 @@ import msgspec
 
 from chatd.core.context import Queries
 from chatd.core.ids import ChatId, UserId
-from chatd.features.chats.contract import Role
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -12,7 +11,6 @@ class Place(msgspec.Struct, frozen=True):
 
     chat_id: ChatId
     type: str
-    role: Role
 
 
 async def places(q: Queries, user_id: UserId, limit: int) -> list[Place]:
@@ -20,7 +18,7 @@ async def places(q: Queries, user_id: UserId, limit: int) -> list[Place]:
     return await q.rows(
         Place,
         """
-        SELECT p.chat_id, c.type, p.role
+        SELECT p.chat_id, c.type
         FROM chat_participants p JOIN chat_chats c ON c.id = p.chat_id
         WHERE p.user_id = $1 AND NOT (c.type = 'direct' AND c.read_only)
         ORDER BY p.chat_id LIMIT $2

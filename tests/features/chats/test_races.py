@@ -4,6 +4,7 @@ import asyncio
 
 from chatd.core.errors import ChatNotFound, Conflict, UserNotFound
 from chatd.features.chats import service
+from tests.databases import until_somebody_waits
 
 
 async def all_at_once(*calls):
@@ -106,3 +107,16 @@ async def test_the_log_has_no_holes_while_people_come_go_and_talk(world):
     for member in (await service.detail(world.as_(ada), chat_id)).members[1:]:
         joined = next(c for c in world.told(chat_id) if member.user_id in c.get("user_ids", ()))
         assert member.last_read_seq == joined["seq"]
+
+
+async def test_who_goes_for_good_hands_over_what_was_handed_to_them_at_the_last_moment(world):
+    ada, bob, eve = await world.people(3)
+    chat_id = await world.group(ada, bob, eve)
+    async with world.db.transaction() as tx:
+        await service.lock(tx, chat_id)
+        going = asyncio.create_task(service.depart(world.as_(bob), bob))
+        await until_somebody_waits(world.db)  # bob's going has seen a member, and waits for the chat
+        await service.assign_role(tx, world.as_(ada), chat_id, bob, "owner", by=ada)
+        await service.assign_role(tx, world.as_(ada), chat_id, ada, "member", by=ada)
+    assert await going is False
+    assert await require_whole(world, chat_id) == {ada: "owner", eve: "member"}
