@@ -161,6 +161,8 @@ async def assign_role(tx: Tx, ctx: Ctx, chat_id: ChatId, user_id: UserId, role: 
 
 async def erase(tx: Tx, ctx: Ctx, chat_id: ChatId) -> None:
     """The chat is gone with all that was said in it, its members out (``closed``). Raises ChatNotFound."""
+    # Before the chat's row: who sends what was scheduled holds that, too, and then waits for the chat.
+    await erasing_store.hold_scheduled(tx, chat_id)
     await lock(tx, chat_id)
     members = [member.user_id for member in await store.members(tx, chat_id)]
     await erasing_store.keep_index(tx)

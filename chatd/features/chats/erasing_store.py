@@ -4,6 +4,16 @@ from chatd.core.context import Tx
 from chatd.core.ids import ChatId
 
 
+async def hold_scheduled(tx: Tx, chat_id: ChatId) -> None:
+    """Wait for what is just being sent in the chat, and let nothing more of it begin."""
+    await tx.run(
+        """
+        SELECT 1 FROM scheduled_messages WHERE chat_id = $1 AND status = 'pending' ORDER BY id FOR UPDATE
+        """,
+        chat_id,
+    )
+
+
 async def keep_index(tx: Tx) -> None:
     """Wait for the portion that search is indexing, and let it begin no other before this transaction ends:
     an entry that is being made is not there to be deleted yet.

@@ -1,10 +1,13 @@
 """What later rooms build on: creation with a context, conversion, closing for writing."""
 
+import asyncio
+
 import pytest
 
 from chatd.core.errors import ChatNotFound, Conflict
 from chatd.core.ids import UuidIds
 from chatd.features.chats import service
+from tests.databases import until_somebody_waits
 
 
 async def make(world, kind, context_id, *people):
@@ -95,3 +98,26 @@ async def test_removing_who_is_not_in_says_so_and_writes_nothing(world):
     async with world.db.transaction() as tx:
         assert not await service.remove_member(tx, world.base, chat_id, bob, by=ada, reason="removed")
     assert world.told(chat_id) == []
+
+
+async def test_a_chat_that_is_erased_waits_for_what_is_just_being_sent_in_it_before_it_is_held(world):
+    ada, bob = await world.people(2)
+    chat_id = await world.group(ada, bob)
+    await world.db.run(
+        "INSERT INTO scheduled_messages (id, chat_id, user_id, content, send_at, due_at)"
+        " VALUES ($1, $2, $3, '{}', now(), now())",
+        *(UuidIds().new("sch"), chat_id, ada),
+    )
+
+    async def erase():
+        async with world.db.transaction() as tx:
+            await service.erase(tx, world.base, chat_id)
+
+    async with world.db.transaction() as sending:
+        await sending.run("SELECT 1 FROM scheduled_messages FOR UPDATE")
+        erasing = asyncio.create_task(erase())
+        await until_somebody_waits(world.db)
+        # What is sent goes over another connection: it would wait for the chat, and this one for it.
+        await world.db.run("SELECT 1 FROM chat_chats WHERE id = $1 FOR NO KEY UPDATE NOWAIT", chat_id)
+    await erasing
+    assert await world.db.one(int, "SELECT count(*) FROM chat_chats") == 0
