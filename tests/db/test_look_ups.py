@@ -12,6 +12,7 @@ import pytest
 from chatd.core.context import Tx
 from chatd.core.ids import UuidIds
 from chatd.db.pool import Db
+from chatd.features.conversations import scheduled_store
 from chatd.features.devices import outbox_store as outbox
 from chatd.features.messages import activity_store, marks_store, moderating_store, store
 from tests.databases import patient
@@ -168,6 +169,16 @@ class Chat:
         assert await store.find_target(tx, self.chat, self.said[0], None) is not None
         assert await moderating_store.find_subject(tx, self.chat, self.said[0]) is not None
 
+    async def think_better_of_it(self, tx: Tx) -> None:
+        """Schedule a message, put it off, take it back."""
+        later = datetime.now(UTC) + timedelta(hours=1)
+        made = new("sch")
+        await scheduled_store.insert_scheduled(
+            tx, made, self.chat, self.ann, TEXT.encode(), None, later, None, None
+        )
+        assert await scheduled_store.change_scheduled(tx, made, self.ann, None, later) is not None
+        assert await scheduled_store.delete_scheduled(tx, made, self.ann) is not None
+
     async def ask_who_spoke(self, tx: Tx) -> None:
         assert await store.spoken_in(tx, [self.chat], [self.ann])
         assert not await store.spoken_in(tx, [self.chat], [self.bob])
@@ -195,6 +206,7 @@ async def chat(database: str) -> AsyncIterator[Chat]:
         (Chat.repeat, 3),
         (Chat.converse, 10),
         (Chat.look, 4),
+        (Chat.think_better_of_it, 0),
         (Chat.ask_who_spoke, 10),
     ],
 )

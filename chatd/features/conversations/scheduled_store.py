@@ -121,7 +121,8 @@ async def change_scheduled(
             due_at = coalesce($4, due_at)
         WHERE id = $1 AND user_id = $2 AND status = 'pending' AND NOT EXISTS (
             SELECT 1 FROM chat_messages m
-            WHERE m.chat_id = s.chat_id AND m.sender_id = s.user_id AND m.client_message_id = $5)
+            WHERE uuid_send(m.chat_id) = uuid_send(s.chat_id) AND m.sender_id = s.user_id
+              AND m.client_message_id = $5 OFFSET 0)
         RETURNING id, chat_id, content, reply_to, send_at, status, message_id, failure, created_at,
                   client_message_id
         """,
@@ -143,7 +144,8 @@ async def delete_scheduled(tx: Tx, scheduled_id: ScheduledId, user_id: UserId) -
         DELETE FROM scheduled_messages s
         WHERE id = $1 AND user_id = $2 AND status IN ('pending', 'failed') AND NOT EXISTS (
             SELECT 1 FROM chat_messages m
-            WHERE m.chat_id = s.chat_id AND m.sender_id = s.user_id AND m.client_message_id = $3)
+            WHERE uuid_send(m.chat_id) = uuid_send(s.chat_id) AND m.sender_id = s.user_id
+              AND m.client_message_id = $3 OFFSET 0)
         RETURNING id, chat_id, content, reply_to, send_at, status, message_id, failure, created_at,
                   client_message_id
         """,
