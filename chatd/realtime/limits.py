@@ -31,7 +31,8 @@ local now = time[1] * 1000 + time[2] / 1000
 local interval, tolerance = tonumber(ARGV[1]), tonumber(ARGV[2])
 local out = {}
 for i, key in ipairs(KEYS) do
-  local tat = math.max(tonumber(redis.call('GET', key) or '0'), now)
+  -- No further ahead than this algorithm puts it: so it was put by a clock, or a limit, of before.
+  local tat = math.min(math.max(tonumber(redis.call('GET', key) or '0'), now), now + tolerance)
   local asked = tonumber(ARGV[i + 2])
   local passed = math.min(asked, math.floor((now + tolerance - tat) / interval + 0.000001))
   if passed < 0 then passed = 0 end
@@ -48,7 +49,7 @@ return out
 
 def gcra(tat: float, now: float, asked: int, interval: float, tolerance: float) -> tuple[float, int, float]:
     """One key by the Generic Cell Rate Algorithm: (new tat, how many pass, wait until one more may)."""
-    tat = max(tat, now)
+    tat = min(max(tat, now), now + tolerance)
     passed = max(0, min(asked, math.floor((now + tolerance - tat) / interval + 1e-6)))
     tat += passed * interval
     return tat, passed, max(0.0, tat + interval - tolerance - now)
@@ -84,6 +85,7 @@ class RedisLimiter:
 
     RETRY_S = 1.0  # how long Redis is not asked again after it failed
     TIMEOUT_S = 0.25  # at most, whatever the settings say: a message waits for this
+    CONNECTIONS = 16
 
     def __init__(self, settings: RedisSettings, clock: Clock) -> None:
         self._channels = Channels(settings.prefix)
@@ -93,8 +95,10 @@ class RedisLimiter:
             settings.url,
             socket_timeout=self._timeout_s,
             socket_connect_timeout=self._timeout_s,
-            max_connections=16,
+            max_connections=self.CONNECTIONS,
         )
+        # One connection too many is an error to the pool; here it is no reason to count on this node alone.
+        self._places = asyncio.Semaphore(self.CONNECTIONS)
         self._sha = ""
         self._away_until = 0.0
         self._clock = clock
@@ -121,7 +125,7 @@ class RedisLimiter:
         interval = period_s * 1000 / limit
         if self._clock.monotonic() >= self._away_until:
             try:
-                async with asyncio.timeout(self._timeout_s):
+                async with asyncio.timeout(self._timeout_s), self._places:
                     flat = await self._call(names, [interval, (burst or limit) * interval, *counts.values()])
                 return {key: Admitted(int(flat[2 * i]), int(flat[2 * i + 1])) for i, key in enumerate(counts)}
             except (RedisError, OSError, TimeoutError) as error:

@@ -1,14 +1,21 @@
 """GCRA: never more than the burst at once, never more than the rate for long."""
 
+import asyncio
 import os
+import time
 
+import pytest
+import redis.asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chatd.core.clock import SystemClock
 from chatd.core.settings import Redis
 from chatd.embedded import Embedded
+from chatd.realtime.channels import Channels
 from chatd.realtime.limits import LocalRates, RedisLimiter, gcra
+from tests.databases import redis_of
+from tests.waiting import PATIENCE_S
 
 
 @given(st.lists(st.tuples(st.floats(0, 500), st.integers(1, 20)), max_size=60))
@@ -54,3 +61,35 @@ async def test_without_redis_each_node_counts_for_itself() -> None:
         assert counts == [1, 1, 0]
     finally:
         await limiter.close()
+
+
+async def test_however_many_ask_at_once_redis_is_who_counts(
+    services: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RedisLimiter, "TIMEOUT_S", PATIENCE_S)
+    limiter = RedisLimiter(redis_of(services), SystemClock())
+    try:
+        asked = (limiter.admit("b", {"k": 1}, limit=10, period_s=3600) for _ in range(100))
+        admitted = await asyncio.gather(*asked)
+        assert sum(each["k"].count for each in admitted) == 10
+    finally:
+        await limiter.close()
+
+
+async def test_a_clock_that_was_ahead_locks_nobody_out_for_longer_than_the_limit_does(
+    services: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(RedisLimiter, "TIMEOUT_S", PATIENCE_S)
+    settings = redis_of(services)
+    limiter = RedisLimiter(settings, SystemClock())
+    store = redis.asyncio.from_url(settings.url)
+    try:
+        hours_ahead = time.time() * 1000 + 5 * 3_600_000
+        await store.set(Channels(settings.prefix).rate("b", "k"), hours_ahead)
+        admitted = await limiter.admit("b", {"k": 1}, limit=10, period_s=60)
+        assert admitted["k"].count == 0
+        assert admitted["k"].retry_after_ms <= 6_000
+    finally:
+        await store.aclose()
+        await limiter.close()
+    assert gcra(1e9, 1000.0, 1, 100.0, 1000.0)[2] == 100.0
