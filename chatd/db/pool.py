@@ -4,6 +4,8 @@ Ids go in and out as text (``usr_…``) and are uuids inside; jsonb goes in and 
 """
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -16,6 +18,9 @@ from chatd.core.settings import Postgres
 from chatd.db.rows import decode
 
 T = TypeVar("T")
+log = logging.getLogger("chatd.db.pool")
+#: So often it is said, at most, that PostgreSQL turns us away.
+SAY_EVERY_S = 10.0
 
 #: What says "the database is not there", as against "the statement is wrong".
 OUTAGES = (
@@ -111,6 +116,7 @@ class Db(Statements):
         self._settings = settings
         self._url = url or settings.url
         self._pool: Any = None
+        self._say_again_at = 0.0
 
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
@@ -152,7 +158,7 @@ class Db(Statements):
         if self._pool is None:
             raise StoreUnavailable("The database is not open")
         try:
-            connection = await self._pool.acquire(timeout=self._settings.connect_timeout_s)
+            connection = await self._acquire()
             try:
                 yield connection
             finally:
@@ -162,6 +168,18 @@ class Db(Statements):
             if translated is error:
                 raise
             raise translated from error
+
+    async def _acquire(self) -> Any:
+        try:
+            return await self._pool.acquire(timeout=self._settings.connect_timeout_s)
+        except asyncpg.PostgresError as error:
+            # It answers, but lets nobody in: a password that is being changed, a role or a database that is
+            # closed for a while. To us that is an outage like any other, of which we come back by ourselves.
+            now = time.monotonic()
+            if now >= self._say_again_at:
+                self._say_again_at = now + SAY_EVERY_S
+                log.error("PostgreSQL does not let us in: %s", error)
+            raise StoreUnavailable from error
 
     async def _give_back(self, connection: Any) -> None:
         # The caller may be cancelled meanwhile, and then nobody would ask what became of it.

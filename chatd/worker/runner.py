@@ -55,6 +55,9 @@ class Runner:
                     await self._lead_on(connection)
             except AppError as error:
                 log.debug("no election now: %s", error.code)
+            except Exception:
+                # Nobody would notice that this worker, and one day every worker, does not stand any more.
+                log.exception("no election now")
             self.leads = False
             await asyncio.sleep(self.ELECTION_S)
 

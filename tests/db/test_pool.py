@@ -1,10 +1,12 @@
 """What the pool promises beyond running statements."""
 
+import os
 from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 
+from chatd.core.errors import StoreUnavailable
 from chatd.db.pool import Db
 from tests.databases import opened
 
@@ -47,3 +49,26 @@ async def test_a_transaction_that_fails_has_no_effects_and_leaves_a_clean_connec
         await fail()
     assert effects == []
     assert await db.one(bool, "SELECT pg_current_xact_id_if_assigned() IS NULL") is True
+
+
+async def test_a_server_that_lets_nobody_in_for_a_while_is_an_outage_that_ends(database: str) -> None:
+    name = f"t{os.urandom(6).hex()}"
+    admin = await asyncpg.connect(database)
+    await admin.execute(f"CREATE ROLE {name} LOGIN")
+    db = Db(patient(database.replace("//chatd@", f"//{name}@"), 1))
+    try:
+        await db.open()
+        assert await db.one(str, "SELECT current_user::text") == name
+        await admin.execute(f"ALTER ROLE {name} NOLOGIN")
+        await admin.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{name}'"
+        )
+        for _ in range(2):  # the connection that was there, then a new one
+            with pytest.raises(StoreUnavailable):
+                await db.one(int, "SELECT 1")
+        await admin.execute(f"ALTER ROLE {name} LOGIN")
+        assert await db.one(int, "SELECT 1") == 1
+    finally:
+        await db.close()
+        await admin.execute(f"DROP ROLE {name}")
+        await admin.close()
