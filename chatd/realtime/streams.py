@@ -115,6 +115,8 @@ class Streams:
         self._patience_s, self._sweep_s = patience_s, sweep_s
         self._streams: dict[str, Stream] = {}
         self._suspects: dict[str, Head] = {}
+        #: Streams with a gap that PostgreSQL has nothing for, until more of them is heard.
+        self._hopeless: set[str] = set()
         self._sick = asyncio.Event()
         self._sweep_now = asyncio.Event()
         self._gap_timer: asyncio.TimerHandle | None = None
@@ -137,13 +139,14 @@ class Streams:
         """Listen no more."""
         self._streams.pop(chat_id, None)
         self._suspects.pop(chat_id, None)
+        self._hopeless.discard(chat_id)
 
     def start(self, stream: Stream, head: Head) -> None:
         """Go live after ``head``, which was read after the subscription stood: nothing falls between."""
         self._pass_log(stream, stream.log.start(head.seq))
         self._pass_marks(stream, stream.marks.start(head.receipt_seq))
         if stream.gap:
-            self._note_gap()
+            self._note_gap(stream)
 
     def offer_log(self, chat_id: str, first: int, frames: list[bytes]) -> None:
         """Committed events of a chat, from here or from Redis, perhaps again, perhaps early."""
@@ -151,7 +154,7 @@ class Streams:
         if stream is not None:
             self._pass_log(stream, stream.log.offer(first, frames))
             if stream.log.gap:
-                self._note_gap()
+                self._note_gap(stream)
 
     def offer_marks(self, chat_id: str, version: int, frames: Items[Addressed]) -> None:
         """Committed watermark moves of a chat."""
@@ -159,7 +162,7 @@ class Streams:
         if stream is not None:
             self._pass_marks(stream, stream.marks.offer(version, [frames]))
             if stream.marks.gap:
-                self._note_gap()
+                self._note_gap(stream)
 
     def sweep_soon(self) -> None:
         """Compare all heads now: Redis has come back."""
@@ -223,7 +226,8 @@ class Streams:
             self._sink.restart(head.chat_id)
             self.start(stream, head)
 
-    def _note_gap(self) -> None:
+    def _note_gap(self, stream: Stream) -> None:
+        self._hopeless.discard(stream.chat_id)
         if self._gap_timer is None:
             self._stats.gaps += 1
             self._gap_timer = asyncio.get_running_loop().call_later(self._patience_s, self._gaps_due)
@@ -235,8 +239,9 @@ class Streams:
     async def _heal(self) -> bool:
         """One portion; True where there may be more to do."""
         self._suspects = {c: head for c, head in self._suspects.items() if self._behind(head)}
-        sick = list(self._suspects)
-        sick += [c for c, s in self._streams.items() if s.gap and c not in self._suspects] if not sick else []
+        sick = list(self._suspects) or [
+            c for c, s in self._streams.items() if s.live and s.gap and c not in self._hopeless
+        ]
         wanted = list(self._wanted(sick[: self.MAX_HEAL]))
         if not wanted:
             return False
@@ -247,6 +252,7 @@ class Streams:
             if want not in healing:
                 # PostgreSQL has no more of it (the chat is gone): asking on would never end.
                 self._suspects.pop(want.chat_id, None)
+                self._hopeless.add(want.chat_id)
         return len(sick) > self.MAX_HEAL or any(self._still_sick(w.chat_id) for w in healing)
 
     def _moved(self, want: Missing) -> bool:

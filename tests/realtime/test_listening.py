@@ -55,7 +55,7 @@ class Sockets:
 
     def ephemeral(self, chat_id: str, frame: bytes, but: str) -> None: ...
 
-    def users(self, user_ids: Any, frame: bytes) -> None: ...
+    def users(self, user_ids: Any, frame: bytes, chat_id: str = "") -> None: ...
 
     def typing(self, chat_id: str, user_id: str, on: bool) -> None: ...
 
@@ -139,3 +139,21 @@ async def test_healing_ends_where_postgresql_has_no_more_of_a_chat(log: Log, soc
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
+
+
+async def test_healing_ends_though_many_chats_have_gaps_that_nothing_closes(
+    log: Log, sockets: Sockets
+) -> None:
+    streams = Streams(log, sockets, patience_s=60.0, sweep_s=60.0)
+    chats = [f"cht_{n}" for n in range(2 * Streams.MAX_HEAL + 1)]
+    for chat in chats:
+        streams.start(streams.add(chat), Head(chat, 0, 0))
+        streams.offer_log(chat, 2, [b"early"])
+    rounds = 0
+    while await streams._heal():
+        rounds += 1
+        assert rounds < 10, "it goes on for ever"
+    assert log.asked == 3, "every one of them was asked for, once"
+    streams.offer_log(chats[-1], 4, [b"early, too"])
+    assert not await streams._heal()
+    assert log.asked == 4, "what is heard anew is asked for anew"
