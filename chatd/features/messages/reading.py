@@ -25,15 +25,15 @@ from chatd.features.messages.contract import (
     Moderation,
     Paging,
 )
+from chatd.features.messages.delivery import deliveries
 from chatd.features.messages.receipts import concealed, read_frame, received_frame
+from chatd.features.messages.replayed_marks import ReplayedMarks
 from chatd.features.relations import service as relations
 from chatd.realtime.streams import Found, Head, Missing
 from chatd.wire import codec
 
 #: A watermark and a message travel apart: marks this much older than the last event seen are sent again.
 MARK_SLACK_S = 60.0
-READ_BY_SHOWN = 100
-_NO_END = 2**63 - 1
 _NOBODY: frozenset[str] = frozenset()
 
 
@@ -47,23 +47,16 @@ async def history(ctx: Ctx, chat_id: ChatId, query: HistoryQuery) -> History:
         ctx.db, chat_id, query.before, query.before_seq, query.after_seq, query.limit + 1
     )
     rows, last = cut(rows, query.limit)
-    messages = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
+    found = await chats.messages_by_ids(ctx.db, [row.id for row in rows])
+    messages = [found[row.id] for row in rows if row.id in found]  # the chat may be erased just now
     progress = await marks_store.progress(ctx.db, chat_id, rows[-1].seq, ctx.actor.user_id) if rows else []
     return History(
-        messages=[_with_delivery(messages[row.id], progress) for row in rows],
+        messages=list(map(_with_delivery, messages, deliveries(messages, progress))),
         paging=Paging(next_before=last.sent_at if last else None, next_before_seq=last.seq if last else None),
     )
 
 
-def _with_delivery(message: Message, progress: Sequence[marks_store.Progress]) -> MessageWithDelivery:
-    others = [p for p in progress if p.user_id != message.sender_id]
-    read_by = [p.user_id for p in others if p.read_seq >= message.seq]
-    received = bool(read_by) or any(p.received_seq >= message.seq for p in others)
-    delivery = Delivery(
-        status="read" if read_by else "delivered" if received else "sent",
-        read_by=read_by[:READ_BY_SHOWN],
-        read_count=len(read_by),
-    )
+def _with_delivery(message: Message, delivery: Delivery) -> MessageWithDelivery:
     fields = {name: getattr(message, name) for name in Message.__struct_fields__}
     return MessageWithDelivery(**fields, delivery=delivery)
 
@@ -107,7 +100,8 @@ async def _replay(ctx: Ctx, asks: list[ReplayAsk]) -> Sequence[list[bytes] | Exc
     if any(marks.values()):
         secretive = await relations.hide_receipts(ctx.db, {ask.user_id for ask in asks})
     spoken = set(await store.spoken_in(ctx.db, *_pairs(asks))) if any(marks.values()) else set()
-    return [_assemble(ask, frames, marks, spoken, ask.user_id in secretive) for ask in asks]
+    told = {chat_id: ReplayedMarks(rows) for chat_id, rows in marks.items()}
+    return [_assemble(ask, frames, told, spoken, ask.user_id in secretive) for ask in asks]
 
 
 def _pairs(asks: Iterable[ReplayAsk]) -> tuple[list[str], list[str]]:
@@ -118,18 +112,15 @@ def _pairs(asks: Iterable[ReplayAsk]) -> tuple[list[str], list[str]]:
 def _assemble(
     ask: ReplayAsk,
     frames: dict[Want, list[bytes]],
-    marks: dict[Want, list[marks_store.Watermark]],
+    marks: dict[ChatId, ReplayedMarks],
     spoken: set[store.Spoken],
     secretive: bool,
 ) -> list[bytes]:
     out: list[bytes] = []
-    blind = frozenset((ask.user_id,)) if secretive else frozenset()
     for want in ask.wants:
         out += frames[want]
         own = store.Spoken(want.chat_id, ask.user_id) in spoken
-        for mark in marks.get(want, ()):
-            frames_of_mark = _mark_frames(mark, received=own, secretive=blind)
-            out += [frame.frame for frame in frames_of_mark if frame.is_for(ask.user_id)]
+        out += marks[want.chat_id].frames(ask.user_id, received=own, secretive=secretive)
     return out
 
 
@@ -216,30 +207,40 @@ def event_frame(row: log_store.EventRow, messages: dict[str, Message]) -> bytes:
             )
 
 
-async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[Want, list[marks_store.Watermark]]:
-    ordered = list(wants)
+async def _marks_since(q: Queries, wants: Iterable[Want]) -> dict[ChatId, list[marks_store.Watermark]]:
     lowest: dict[str, int] = {}
-    for want in ordered:
+    for want in wants:
         lowest[want.chat_id] = min(want.after, lowest.get(want.chat_id, want.after))
-    rows = await marks_store.marks_since_event(q, list(lowest), list(lowest.values()), MARK_SLACK_S)
-    by_chat: dict[str, list[marks_store.Watermark]] = {}
-    for row in rows:
-        by_chat.setdefault(row.chat_id, []).append(row)
-    return {want: by_chat.get(want.chat_id, []) for want in ordered}
+    by_chat: dict[ChatId, list[marks_store.Watermark]] = {chat_id: [] for chat_id in lowest}
+    for row in await marks_store.marks_since_event(q, list(lowest), list(lowest.values()), MARK_SLACK_S):
+        by_chat[row.chat_id].append(row)
+    return by_chat
+
+
+REPLAY: Batch[ReplayAsk, list[bytes]] = Batch("replay", _replay, max_batch=200)
+
+
+async def sync(ctx: Ctx, chat_id: ChatId, after_seq: int, limit: int) -> tuple[list[bytes], int]:
+    """Up to ``limit`` durable events after a seq, as frames, and the chat's head. Raises ChatNotFound."""
+    seat = await chats.require_seat(ctx.db, chat_id, ctx.actor.user_id)
+    want = Want(chat_id, after_seq, seat.head_seq)
+    found = await _events(ctx.db, [want], limit)
+    return [frame for _, frame in found[want][:limit]], seat.head_seq
+
+
+# ---------------------------------------------------------------------------------------------- healing
 
 
 def _mark_frames(
     mark: marks_store.Watermark,
     *,
-    received: bool,
-    senders: frozenset[str] | None = None,
+    senders: frozenset[str],
     secretive: frozenset[str],
-    after: int = -1,
-    upto: int = _NO_END,
+    after: int,
+    upto: int,
 ) -> list[Addressed]:
     """The frames of a member's marks, of those whose versions lie behind ``after`` and not past ``upto``;
-    where ``received``, a delivery.received for ``senders`` too (None: for whoever is asked about). The
-    ``secretive`` are not shown what others have read.
+    a delivery.received for ``senders``. The ``secretive`` are not shown what others have read.
     """
     frames = []
     hidden_from = frozenset(mark.hidden_from)
@@ -248,7 +249,7 @@ def _mark_frames(
         shown = read_frame(mark.chat_id, mark.user_id, mark.read_message_id, mark.read_seq, mark.read_at)
         frames.append(concealed(shown, mark.user_id, hidden_from | blind, mark.read_receipts))
     if (
-        received
+        senders
         and mark.received_message_id is not None
         and mark.received_at is not None
         and after < mark.received_version <= upto
@@ -267,20 +268,6 @@ def _mark_frames(
             )
         )
     return frames
-
-
-REPLAY: Batch[ReplayAsk, list[bytes]] = Batch("replay", _replay, max_batch=200)
-
-
-async def sync(ctx: Ctx, chat_id: ChatId, after_seq: int, limit: int) -> tuple[list[bytes], int]:
-    """Up to ``limit`` durable events after a seq, as frames, and the chat's head. Raises ChatNotFound."""
-    seat = await chats.require_seat(ctx.db, chat_id, ctx.actor.user_id)
-    want = Want(chat_id, after_seq, seat.head_seq)
-    found = await _events(ctx.db, [want], limit)
-    return [frame for _, frame in found[want][:limit]], seat.head_seq
-
-
-# ---------------------------------------------------------------------------------------------- healing
 
 
 class PostgresLog:
@@ -335,7 +322,6 @@ class PostgresLog:
             frames.setdefault(mark.chat_id, []).extend(
                 _mark_frames(
                     mark,
-                    received=bool(concerned),
                     senders=concerned,
                     secretive=frozenset(secretive.get(mark.chat_id, ())),
                     after=since[mark.chat_id],
