@@ -86,14 +86,13 @@ class Fleet:
         """What a dead worker leaves in the metrics: counts stay, its gauges go."""
         metrics.forget(worker.pid, self._metrics)
 
-    def mourn(self, worker: Worker, ended: str, failures: int) -> float:
-        """Say that a worker has died; seconds until the next try. Raises GaveUp."""
+    def mourn(self, index: int, what: str, failures: int, pid: int | None = None) -> float:
+        """Say that a worker has died, or was not even born; seconds until the next try. Raises GaveUp."""
         if not self.up and failures >= START_ATTEMPTS:
-            raise GaveUp(f"worker {worker.index} does not start: it {ended}, {failures} times in a row")
+            raise GaveUp(f"worker {index} does not start: it {what}, {failures} times in a row")
         delay = backoff(failures)
-        log.error(
-            "worker %d (process %d) %s; the next starts in %g s", worker.index, worker.pid, ended, delay
-        )
+        who = f"worker {index}" if pid is None else f"worker {index} (process {pid})"
+        log.error("%s %s; the next starts in %g s", who, what, delay)
         return delay
 
 
@@ -113,14 +112,21 @@ class _Slot:
         failures = 0
         try:
             while True:
-                worker = await self._fill()
+                try:
+                    worker = await self._fill()
+                except OSError as error:
+                    # No memory or no process is left, or the interpreter is just being replaced. The other
+                    # workers serve, and this one comes when it can.
+                    failures += 1
+                    await asyncio.sleep(self.fleet.mourn(self.index, _unborn(error), failures))
+                    continue
                 if not await asyncio.shield(worker.start):
                     self.ready.set()
                 ended = await asyncio.shield(worker.life)
                 self.fleet.bury(worker)
                 if worker is self.worker:  # else a rolling restart has put another here
                     failures = 1 if time.monotonic() - worker.began > HEALTHY_S else failures + 1
-                    await asyncio.sleep(self.fleet.mourn(worker, ended, failures))
+                    await asyncio.sleep(self.fleet.mourn(self.index, ended, failures, worker.pid))
         finally:
             present = [*self._leaving, *([self.worker] if self.worker else [])]
             await asyncio.gather(*(worker.stop() for worker in present))
@@ -130,7 +136,10 @@ class _Slot:
     async def replace(self) -> str:
         """Put a new worker here and let the old one finish; why not, if it does not come up."""
         async with self._lock:
-            fresh = await self.fleet.spawn(self.index)
+            try:
+                fresh = await self.fleet.spawn(self.index)
+            except OSError as error:
+                return _unborn(error)
             try:
                 if problem := await asyncio.shield(fresh.start):
                     self.fleet.bury(fresh)
@@ -162,7 +171,7 @@ async def keep(service: Service) -> None:
         log.error("%s has died (%s may say why); starting it again", service.name, service.log)
         try:
             await asyncio.to_thread(service.start)
-        except EmbeddedError as error:
+        except (EmbeddedError, OSError) as error:  # OSError: no process, no memory, or no binary for a moment
             failures += 1
             log.error("%s; the next try is in %g s", error, backoff(failures))
             await asyncio.sleep(backoff(failures))
@@ -173,6 +182,10 @@ async def keep(service: Service) -> None:
         else:
             failures = 0
             log.warning("%s is back", service.name)
+
+
+def _unborn(error: OSError) -> str:
+    return f"cannot be started: {error}"
 
 
 def _first(group: BaseExceptionGroup[GaveUp]) -> GaveUp:

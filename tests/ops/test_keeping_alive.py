@@ -12,11 +12,14 @@ from pathlib import Path
 import pytest
 
 from chatd.core.errors import StoreUnavailable
+from chatd.core.settings import Postgres, Secrets, Server, Settings
 from chatd.db import migrations
 from chatd.embedded import Embedded
 from chatd.supervisor import schema
-from chatd.supervisor.fleet import backoff
-from tests.ops.serving import ROOT, Serving, alive, environment, until
+from chatd.supervisor.fleet import Fleet, backoff, keep
+from chatd.supervisor.fleet import log as fleet_log
+from tests.databases import database_of, redis_of
+from tests.ops.serving import ROOT, START_S, Serving, a_port, alive, environment, until
 from tests.waiting import PATIENCE_S
 
 Start = Callable[..., Serving]
@@ -110,3 +113,74 @@ def test_a_worker_that_was_told_to_go_and_hangs_ends_by_itself() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", hangs], cwd=ROOT, timeout=PATIENCE_S, check=False)
     assert ended.returncode == 1
+
+
+def test_a_worker_that_cannot_be_born_now_comes_later_and_the_others_serve_on(
+    services: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asyncio.run(_unborn(services, tmp_path, monkeypatch))  # on the loop of the supervisor
+
+
+async def _unborn(services: Embedded, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, up = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(
+        fleet_log, "filter", lambda said: ("cannot be started" in said.getMessage() and told.set()) or True
+    )
+    async with asyncio.timeout(START_S), database_of(services) as url:
+        settings = Settings(
+            server=Server(workers=2),
+            postgres=Postgres(url=url),
+            redis=redis_of(services),
+            secrets=Secrets(jwt_key="a-key-of-tests-longer-than-thirty-two-bytes"),
+        )
+        fleet = Fleet(settings, port=a_port(), metrics=directory)
+        running = asyncio.create_task(fleet.run(up.set))
+        try:
+            await _first_of(running, up)
+            victim, other = (slot.worker for slot in fleet._slots)
+            with monkeypatch.context() as gone:
+                gone.setattr(sys, "executable", str(directory / "no-python-here"))
+                await fleet.roll()
+                assert [slot.worker for slot in fleet._slots] == [victim, other]
+                told.clear()
+                victim.process.kill()
+                await _first_of(running, told)
+            while fleet._slots[0].worker is victim or not fleet._slots[0].worker.start.done():
+                assert not running.done()
+                await asyncio.sleep(0.02)
+            assert await fleet._slots[0].worker.start == ""
+            assert not other.life.done()
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def _first_of(task: "asyncio.Task[None]", event: asyncio.Event) -> None:
+    """Wait for the event; the task must not end before."""
+    waiting = asyncio.create_task(event.wait())
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    assert not task.done()
+
+
+async def test_a_private_server_whose_binary_is_away_is_started_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = asyncio.Event()
+    monkeypatch.setattr(
+        fleet_log, "filter", lambda record: ("the next try" in record.getMessage() and told.set()) or True
+    )
+    with Embedded(tmp_path, postgres=False) as servers:
+        binary, servers.redis.argv[0] = servers.redis.argv[0], str(tmp_path / "no-redis-here")
+        servers.redis.kill()
+        keeper = asyncio.create_task(keep(servers.redis))
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await _first_of(keeper, told)
+                servers.redis.argv[0] = binary
+                while not servers.redis.running():
+                    assert not keeper.done()
+                    await asyncio.sleep(0.02)
+        finally:
+            keeper.cancel()
+            await asyncio.wait([keeper], timeout=PATIENCE_S)
