@@ -166,7 +166,8 @@ class FeedReader:
         """
         for user_id in user_ids:
             for connection in self._edge.hub.by_user.get(user_id, ()):
-                if connection.phase is Phase.OPENING and chat_id:
+                concerned = chat_id and connection.scope in (None, chat_id)
+                if connection.phase is Phase.OPENING and concerned:
                     connection.recheck = (connection.recheck or {}) | {chat_id: left}
 
     def _let_out(self, chat_id: str, user_ids: Collection[str], reason: str) -> None:

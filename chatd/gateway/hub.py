@@ -243,11 +243,13 @@ class Hub:
             frame = self._typing_frame(chat_id, user_id, on)
             self._out(room).append((frame, hidden | {user_id}, None, user_id))
 
-    def users(self, user_ids: Collection[str], frame: bytes) -> None:
-        """To every socket of these users; one whose ``connection.ready`` is not out will ask for all."""
+    def users(self, user_ids: Collection[str], frame: bytes, chat_id: str = "") -> None:
+        """To every socket of these users; one whose ``connection.ready`` is not out will ask for all. What is
+        about a chat is not for the sockets of another one alone.
+        """
         for user_id in user_ids:
             for connection in list(self.by_user.get(user_id, ())):  # one that is too slow goes
-                if connection.ready:
+                if connection.ready and (not chat_id or connection.scope in (None, chat_id)):
                     connection.write(frame)
 
     def restart(self, chat_id: str) -> None:

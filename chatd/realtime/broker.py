@@ -44,8 +44,8 @@ class NodeSink(Sink, Protocol):
         """To the chat's sockets, not to user ``but``'s; the first thing a slow socket loses."""
         ...
 
-    def users(self, user_ids: Collection[str], frame: bytes) -> None:
-        """To every socket of these users."""
+    def users(self, user_ids: Collection[str], frame: bytes, chat_id: str = "") -> None:
+        """To every socket of these users; where it is about a chat, to none that is for another one alone."""
         ...
 
     def typing(self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str]) -> None:
@@ -174,9 +174,9 @@ class NodeBroker:
 
     def to_users(self, user_ids: Collection[str], event: msgspec.Struct) -> None:
         """An event to every socket of these users."""
-        frame = codec.frame(event)
-        self._sink.users(user_ids, frame)
-        self._tell_nodes(envelope.ToUsers(self.node_id, list(user_ids), frame))
+        frame, chat_id = codec.frame(event), _chat_of(event)
+        self._sink.users(user_ids, frame, chat_id)
+        self._tell_nodes(envelope.ToUsers(self.node_id, list(user_ids), frame, chat_id))
 
     def typing(self, chat_id: str, user_id: str, on: bool, hidden: frozenset[str] = frozenset()) -> None:
         """Someone types or has stopped."""
@@ -314,7 +314,7 @@ class NodeBroker:
             case envelope.Left():
                 self._on_left(said.chat_id, said.user_ids, said.reason)
             case envelope.ToUsers():
-                self._sink.users(said.user_ids, said.frame)
+                self._sink.users(said.user_ids, said.frame, said.chat_id)
             case _:
                 self._on_node(said)
 
@@ -366,3 +366,8 @@ class NodeBroker:
             else:
                 log.info("Redis carries again")
                 self.streams.sweep_soon()
+
+
+def _chat_of(event: msgspec.Struct) -> str:
+    """The chat that an event is about, by itself or by the message that it schedules; empty for none."""
+    return getattr(getattr(event, "scheduled", event), "chat_id", None) or ""

@@ -70,10 +70,11 @@ class Left(_Envelope, tag="o", array_like=True, frozen=True):
 
 
 class ToUsers(_Envelope, tag="u", array_like=True, frozen=True):
-    """On the nodes' channel: a frame for every socket of these users."""
+    """On the nodes' channel: a frame for every socket of these users; perhaps it is about one chat."""
 
     user_ids: list[str]
     frame: bytes
+    chat_id: str = ""
 
 
 class PresenceDiff(_Envelope, tag="d", array_like=True, frozen=True):

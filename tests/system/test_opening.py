@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -124,3 +125,46 @@ async def test_a_socket_that_is_closed_while_it_is_slow_to_read_its_replay_is_no
                 await phone.recv()
     await until(lambda: not small.edge.connections)
     assert small.presence.here() == []
+
+
+async def test_a_socket_of_one_chat_hears_nothing_of_the_others(two: World) -> None:
+    (ann,) = await two.users(1)
+    here, there = await two.group(ann), await two.group(ann)
+    whole, a = await two.phone(ann, node=1), await two.phone(ann, node=1, path=f"/chats/{here}")
+    send_at = (two.clock.now() + timedelta(days=1)).isoformat()
+    for chat in (there, here):
+        assert (await two.rest(ann, "PUT", f"/chats/{chat}/draft", {"text": "hm"}))[0] == 200
+        later = {"content": {"type": "text", "text": "later"}, "send_at": send_at}
+        assert (await two.rest(ann, "POST", f"/chats/{chat}/scheduled", later))[0] == 201
+    for chat in (there, here):
+        await whole.event("draft.updated", chat_id=chat)
+        await whole.wait(lambda f, chat=chat: f.get("scheduled", {}).get("chat_id") == chat)  # type: ignore[misc]
+    await a.event("draft.updated", chat_id=here)
+    await a.wait(lambda f: f["type"] == "scheduled.updated")
+    await a.fence()
+    assert there not in json.dumps(a.frames)
+
+
+async def test_a_socket_of_one_chat_that_opens_while_its_user_leaves_another_is_not_told(
+    fragile: World, own_redis: Service
+) -> None:
+    ann, bob = await fragile.users(2)
+    there = await fragile.group(bob, ann)
+    whole = await fragile.phone(ann)
+    own_redis.pause()  # so that to subscribe takes its whole timeout
+    try:
+        here = await fragile.group(ann)
+        a = Phone(await fragile.raw(f"/chats/{here}"), ann)
+        fragile.phones.append(a)
+        await a.send("connection.init", token=fragile.token(ann))
+        edge = fragile.nodes[0].edge
+        await until(lambda: any(c.scope == here and c.rooms for c in edge.connections))
+        assert (await fragile.rest(bob, "DELETE", f"/chats/{there}/members/{ann}"))[0] == 204
+        await whole.event("chat.left", chat_id=there)
+    finally:
+        own_redis.resume()
+    await a.event("connection.ready")
+    (connection,) = (c for c in edge.connections if c.scope == here)
+    await until(lambda: connection.ready and not connection.tasks)
+    await a.fence()
+    assert not a.seen("chat.left")
