@@ -93,6 +93,8 @@ class Connection(Incoming):
             self.ws = protocols.undecided(most, self.edge.extensions)
         self.timer = asyncio.get_running_loop().call_later(socket.init_timeout_s, self._late)
         self.edge.connections.add(self)
+        if self.edge.draining:
+            transport.close()  # it came just before the port was closed; another node takes it
 
     def eof_received(self) -> bool:
         """The client has closed its half: so do we."""

@@ -77,6 +77,8 @@ class Incoming(asyncio.Protocol, ABC):
         """One read: answer what can be answered, as long as this socket may be read."""
         self.heard = True
         self.edge.stats.bytes_in += len(data)
+        if self.transport.is_closing() and self.phase is Phase.HANDSHAKE:
+            return
         if self.phase is Phase.HANDSHAKE:
             head, end, data = data.partition(b"\r\n\r\n")
             if self.answered is not None:
@@ -90,9 +92,7 @@ class Incoming(asyncio.Protocol, ABC):
             self._take(data)
 
     def _take(self, data: bytes) -> None:
-        if self.deflates:
-            self._parse(data)
-        elif self.phase is Phase.CLOSING:
+        if self.phase is Phase.CLOSING:
             self._wait_for_close(self.unread + data)
         else:
             self._frames(self.unread + data)
@@ -121,7 +121,8 @@ class Incoming(asyncio.Protocol, ABC):
 
         RFC 6455, 5.2. The library's parser is a generator that takes 10 µs a frame, a quarter of what a send
         costs. So the one kind of frame that nearly all are, a whole masked text message of allowed length, is
-        taken here; any other is handed to the library, whole, so that it always stands between two frames.
+        taken here; any other is handed to the library, whole, so that it always stands between two frames. A
+        packed one, too: so it is unpacked when it is its turn, and not with all that came in the same read.
         """
         ws, text, at, n = self.ws, self.text, 0, len(data)
         self.unread = b""

@@ -95,9 +95,13 @@ class FirstRequest(asyncio.Protocol):
         lines = head.decode("latin-1").split("\r\n")
         target = lines[0].split(" ")[1] if lines[0].count(" ") == 2 else ""
         headers: dict[str, str] = {}
+        forwarded: list[str] = []  # some proxies add a line of their own each
         for line in lines[1:]:
             name, _, value = line.partition(":")
-            headers[name.strip().lower()] = value.strip()
+            name, value = name.strip().lower(), value.strip()
+            headers[name] = value
+            if name == "x-forwarded-for":
+                forwarded.append(value)
         path, scope = urlsplit(target).path, None
         if path not in ("/ws", "/api/ws"):
             chat = _CHAT.fullmatch(path)
@@ -108,7 +112,8 @@ class FirstRequest(asyncio.Protocol):
             return None
         edge = self._edge
         answer = upgrade.answer(head, headers, edge.node_id, extensions=edge.extensions is not None)
-        return Connection(edge, scope, _token(target, headers), self._client(headers), answer)
+        address = edge.proxies.client(self._address, forwarded)
+        return Connection(edge, scope, _token(target, headers), address, answer)
 
     def _welcome(self, headers: dict[str, str]) -> bool:
         """Phones send no Origin; a browser's page must be ours or allowed (cross-site hijacking)."""
@@ -117,10 +122,6 @@ class FirstRequest(asyncio.Protocol):
         if origin is None or "*" in allowed or origin in allowed:
             return True
         return urlsplit(origin).netloc == headers.get("host", "")
-
-    def _client(self, headers: dict[str, str]) -> str:
-        forwarded = headers.get("x-forwarded-for")
-        return self._edge.proxies.client(self._address, [forwarded] if forwarded else [])
 
 
 def _token(target: str, headers: dict[str, str]) -> str | None:

@@ -1,7 +1,9 @@
 """Under the frames: compression that is paid once a chat, TLS, and the first bytes of a connection."""
 
 import asyncio
+import json
 import ssl
+import zlib
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from chatd.wire import codec
 from tests.certificates import for_localhost
 from tests.system.world import Phone, World
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 
 async def test_compressed_and_plain_sockets_of_a_chat_hear_the_same(one: World) -> None:
@@ -128,3 +130,54 @@ async def test_an_upgrade_to_what_is_no_address_is_refused(
         assert int((await reader.readuntil(b"\r\n"))[9:12]) in status
     writer.close()
     await writer.wait_closed()
+
+
+async def test_a_packed_socket_has_no_more_at_work_than_any_other(one: World) -> None:
+    socket = msgspec.structs.replace(one.settings.socket, compression=True, max_inflight_commands=2)
+    node = await one.node(socket=socket)
+    (ann,) = await one.users(1)
+    chat = await one.group(ann)
+    a = await one.phone(ann, node=1)
+    (connection,) = node.edge.connections
+    frames = bytearray()
+    for n in range(100):
+        said = {"type": "text", "text": "x" * 4000}
+        command = {"type": "message.send", "chat_id": chat, "client_message_id": f"c{n}", "content": said}
+        packer = zlib.compressobj(wbits=-15)
+        packed = packer.compress(json.dumps(command).encode()) + packer.flush(zlib.Z_SYNC_FLUSH)
+        packed = packed[:-4]
+        frames += bytes((0xC1, 0x80 | 126)) + len(packed).to_bytes(2, "big") + bytes(4) + packed
+    async with one.nodes[0].db.transaction() as tx:
+        await tx.run("SELECT 1 FROM chat_chats WHERE id = $1 FOR UPDATE", chat)
+        a.socket.transport.write(bytes(frames))  # one segment or two: all of them are read at once
+        await until(lambda: connection.inflight)
+        assert connection.inflight <= 2
+        assert connection.paused_reading
+    for n in range(100):
+        await a.event("ack", client_message_id=f"c{n}")
+    assert sorted(a.seqs(chat)) == list(range(1, 101))
+
+
+async def test_who_comes_on_an_old_connection_while_the_node_drains_is_turned_away(one: World) -> None:
+    node = one.nodes[0]
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.listener.port)
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: chat\r\n\r\n")
+        assert b" 200 " in await reader.readuntil(b"\r\n\r\n")
+        node.edge.announce_drain(1.0)
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: chat\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        assert b"101 Switching" not in await reader.read()
+    writer.close()
+    await until(lambda: not node.edge.connections)
+
+
+async def test_proxies_may_each_add_a_line_of_their_own(one: World) -> None:
+    server = msgspec.structs.replace(one.settings.server, trusted_proxies=("127.0.0.1", "10.0.0.0/8"))
+    node = await one.node(server=server)
+    forwarded = [("X-Forwarded-For", "203.0.113.9"), ("X-Forwarded-For", "10.0.0.2")]
+    async with await one.raw(node=1, additional_headers=forwarded):
+        (connection,) = node.edge.connections
+        assert connection.address == "203.0.113.9"
