@@ -88,15 +88,19 @@ async def protocol_factory(app: web.Application, *, drain_s: float = 10.0) -> Re
 class _Protocol(RequestHandler):
     """aiohttp's HTTP/1.1 protocol, whose own error pages are problems as well."""
 
-    __slots__ = ("_edge", "_socket_of")
+    __slots__ = ("_body", "_edge", "_socket_of")
 
     def __init__(self, manager: web.Server, edge: Edge, socket_of: SocketOf | None, **options: Any) -> None:
         super().__init__(manager, **options)
         self._edge, self._socket_of = edge, socket_of
+        self._body: Any = None  # of the last request that came
 
     def data_received(self, data: bytes) -> None:
         """As aiohttp's, but a client may open its WebSocket on the connection that it has talked REST on."""
-        idle = self._current_request is None and not self._messages
+        # A request that was answered before its body was read is not over: what looks like another one may be
+        # that body, and whoever takes it for one lets a stranger speak in the name of those who share a proxy.
+        whole = self._body is None or self._body.is_eof()
+        idle = whole and self._current_request is None and not self._messages
         if idle and self._socket_of is not None and data.startswith(b"GET "):
             transport: Any = self.transport
             socket = self._socket_of(transport, data)
@@ -108,6 +112,8 @@ class _Protocol(RequestHandler):
                 socket.data_received(data)
                 return
         super().data_received(data)
+        if self._messages:
+            self._body = self._messages[-1][1]
 
     def handle_error(
         self,

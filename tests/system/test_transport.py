@@ -181,3 +181,22 @@ async def test_proxies_may_each_add_a_line_of_their_own(one: World) -> None:
     async with await one.raw(node=1, additional_headers=forwarded):
         (connection,) = node.edge.connections
         assert connection.address == "203.0.113.9"
+
+
+async def test_what_a_body_says_opens_no_socket_though_its_request_was_answered_before(one: World) -> None:
+    node = one.nodes[0]
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nHost: chat\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", node.listener.port)
+    async with asyncio.timeout(PATIENCE_S):
+        writer.write(b"POST /chats HTTP/1.1\r\nHost: chat\r\nContent-Length: %d\r\n\r\n" % len(upgrade))
+        assert b" 401 " in await reader.readuntil(b"}")
+        writer.write(upgrade)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: chat\r\n\r\n")
+        assert (await reader.readuntil(b"\r\n")).split()[1] == b"200"
+        await reader.readuntil(b"}")
+        writer.write(upgrade)  # and now it is one
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+    writer.close()
