@@ -97,8 +97,8 @@ class _Protocol(RequestHandler):
 
     def data_received(self, data: bytes) -> None:
         """As aiohttp's, but a client may open its WebSocket on the connection that it has talked REST on."""
-        # A request that was answered before its body was read is not over: what looks like another one may be
-        # that body, and whoever takes it for one lets a stranger speak in the name of those who share a proxy.
+        # A request that was answered before its body was read is not over: what looks like another may be
+        # that body. Taken for one, it would let a stranger answer those who share a proxy's connection.
         whole = self._body is None or self._body.is_eof()
         idle = whole and self._current_request is None and not self._messages
         if idle and self._socket_of is not None and data.startswith(b"GET "):

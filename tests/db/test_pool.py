@@ -8,7 +8,7 @@ import pytest
 
 from chatd.core.errors import StoreUnavailable
 from chatd.db.pool import Db
-from tests.databases import opened
+from tests.databases import opened, patient
 
 
 @pytest.fixture
