@@ -44,6 +44,10 @@ def complaint(module: str, imported: str) -> str | None:
         mine = module.rpartition(".")[2]
         if (mine == "contract" or mine.endswith("store")) and part in above_the_store(room):
             return f"{module} imports {imported}, which stands above the stores of its room"
+        if mine not in {"api", "jobs"} and part in {"service", "api", "jobs"}:
+            return (
+                f"{module} imports {imported}: a room's service stands on its nouns, its api and jobs on both"
+            )
         return None
     if module.startswith(f"{ROOMS}.") and part not in {"service", "contract"}:
         return f"{module} imports {imported}: a room uses a lower room's service and contract, nothing else"
@@ -73,6 +77,8 @@ def test_a_room_is_entered_through_its_service_and_contract() -> None:
         ("chatd.features.chats.guard_store", "from chatd.features.chats import service"),
         ("chatd.features.chats.store", "from chatd.features.chats import views"),
         ("chatd.features.chats.contract", "from chatd.features.chats import service"),
+        ("chatd.features.chats.directs", "from chatd.features.chats import service"),
+        ("chatd.features.chats.service", "from chatd.features.chats.api import ROUTES"),
     ],
 )
 def test_this_test_sees_a_store_from_outside(module: str, source: str) -> None:
@@ -86,6 +92,8 @@ def test_this_test_sees_a_store_from_outside(module: str, source: str) -> None:
         ("chatd.features.chats.service", "from chatd.features.accounts.contract import User"),
         ("chatd.features.chats.service", "from . import store"),
         ("chatd.features.chats.store", "from chatd.features.chats.rows import Card"),
+        ("chatd.features.chats.service", "from chatd.features.chats import changes"),
+        ("chatd.features.chats.api", "from chatd.features.chats import service, views"),
         ("chatd.catalog", "from chatd.features.accounts import api, jobs"),
     ],
 )

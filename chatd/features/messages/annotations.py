@@ -9,9 +9,9 @@ from chatd.features.chats import service as chats
 from chatd.features.chats.contract import ForwardedContent, Message, Seat, TextContent
 from chatd.features.messages import annotations_store as store
 from chatd.features.messages import sending
+from chatd.features.messages.changing import present, require_target, require_voice, updated
 from chatd.features.messages.contract import Version
 from chatd.features.messages.sending import Stored
-from chatd.features.messages.service import present, require_target, require_voice, updated
 
 MAX_PINS = 50
 _decode_text = msgspec.json.Decoder(TextContent).decode

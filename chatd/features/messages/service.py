@@ -8,7 +8,7 @@ from collections.abc import Collection
 import msgspec
 
 from chatd.core.context import Ctx, Queries, Tx
-from chatd.core.errors import Conflict, Forbidden, MessageNotFound, Muted, ValidationFailed
+from chatd.core.errors import Conflict, Forbidden, ValidationFailed
 from chatd.core.ids import ChatId, MessageId
 from chatd.features.audit import service as audit
 from chatd.features.chats import service as chats
@@ -22,7 +22,8 @@ from chatd.features.messages import (
     screening,
     store,
 )
-from chatd.features.messages.contract import ChatActivity, MessageDelete, MessageUpdate
+from chatd.features.messages.changing import present, require_target, require_voice, updated
+from chatd.features.messages.contract import ChatActivity, MessageDelete
 from chatd.features.messages.erasing import erase_given as erase_given
 from chatd.features.messages.erasing import erase_said as erase_said
 from chatd.features.messages.erasing import given as given
@@ -33,7 +34,6 @@ from chatd.features.messages.moderating import find_subject as find_subject
 from chatd.features.messages.moderating import moderate as moderate
 from chatd.features.messages.moderating import subjects as subjects
 from chatd.features.messages.sending import media_of, require_sayable, send, tidy
-from chatd.features.relations import service as relations
 from chatd.wire import codec
 
 __all__ = (
@@ -176,35 +176,3 @@ async def _mention_anew(tx: Tx, seat: Seat, message_id: MessageId, content: Text
     await annotations_store.drop_mentions(tx, message_id, named, everybody)
     if named or everybody:
         await annotations_store.add_mentions(tx, message_id, [*named, *([None] if everybody else [])])
-
-
-async def require_voice(tx: Tx, ctx: Ctx, chat_id: ChatId) -> Seat:
-    """The actor's seat, in a chat where it may speak now; locks the chat's row."""
-    seat = await chats.lock_seat(tx, chat_id, ctx.actor.user_id)
-    if seat.read_only:
-        raise Forbidden("This chat is read-only")
-    if seat.muted_until is not None and seat.muted_until > ctx.clock.now():
-        raise Muted()
-    if seat.type == "direct":
-        await relations.require_deliverable(tx, chat_id, seat.user_id)
-    return seat
-
-
-async def require_target(tx: Tx, chat_id: ChatId, message_id: MessageId, content: str | None) -> store.Target:
-    target = await store.find_target(tx, chat_id, message_id, content)
-    if target is None:
-        raise MessageNotFound()
-    return target
-
-
-async def present(tx: Tx, message_id: MessageId) -> Message:
-    return (await chats.messages_by_ids(tx, [message_id]))[message_id]
-
-
-async def updated(tx: Tx, ctx: Ctx, chat_id: ChatId, message_id: MessageId) -> Message:
-    """Take a seq for the change and tell the chat the message's present state."""
-    seq = await log_store.append_event(tx, chat_id, "update", message_id, ctx.actor.user_id)
-    message = await present(tx, message_id)
-    event = MessageUpdate(chat_id=chat_id, seq=seq, message=message)
-    tx.after_commit(ctx.broker.log, chat_id, seq, seq, [codec.frame(event)])
-    return message
