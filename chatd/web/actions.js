@@ -51,5 +51,5 @@ function forward(view, message) {
       avatar(chat.peer_id ?? chat.id, model.titleOf(chat), { url: model.people.avatarUrl(chat.peer_id) }), h("span", { class: "name" }, model.titleOf(chat)), icon("send")))));
   };
   draw();
-  const dialog = showDialog("Forward to", h("blockquote", {}, plainText(message)), h("div", { class: "search" }, icon("search"), field), list);
+  const dialog = showDialog("Forward to", h("blockquote", { tabindex: "0" }, plainText(message)), h("div", { class: "search" }, icon("search"), field), list);
 }

@@ -181,6 +181,6 @@ export class Composer {
       this.#typed();
       this.focus();
     };
-    showMenu(this.smile, [], { emoji: EMOJI, pick: insert });
+    showMenu(this.smile, [], { emoji: EMOJI, pick: insert, doing: "Insert" });
   }
 }

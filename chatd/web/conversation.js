@@ -27,13 +27,13 @@ export class Conversation {
     this.top = h("li", { class: "top" });
     this.log = h("ol", { class: "log", "aria-label": "Messages", onkeydown: (event) => this.#walk(event) });
     this.typing = h("div", { class: "typing-line", "aria-live": "polite" });
-    this.jump = h("button", { type: "button", class: "jump", hidden: true, "aria-label": "Go to the newest message", onclick: () => this.toEnd() }, icon("down"), this.count = h("span"));
+    this.jump = h("button", { type: "button", class: "jump", hidden: true, "aria-label": "Go to the newest message", onclick: () => this.toEnd() }, icon("down"), this.count = h("span", { "aria-hidden": "true" }));
     this.scroller = h("div", { class: "scroller", tabindex: "-1", onscroll: () => this.#scrolled() }, this.log, this.typing);
     this.bar = chat.type === "gp" && chat.context_id ? new GpBar(this) : null;
     this.pins = new Pins(this);
     /** What more can be done here; null until it is known. */
     this.can = null;
-    this.element = h("section", { class: "conversation", "aria-label": "Conversation", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.composer.attaching.dropped(event) }, this.head, this.bar?.element ?? "", this.pins.element, this.scroller, this.jump, this.composer.element);
+    this.element = h("section", { class: "conversation", "aria-label": "Conversation", ondragover: (event) => event.preventDefault(), ondrop: (event) => this.composer.attaching.dropped(event) }, this.head, this.bar?.element ?? "", this.pins.element, this.scroller, h("div", { class: "jump-place" }, this.jump), this.composer.element);
     this.arrived = 0;
   }
 
@@ -125,9 +125,11 @@ export class Conversation {
     this.headNow = now;
     this.head.replaceChildren(
       h("a", { class: "round back", href: "#/", "aria-label": "Back to the list" }, icon("back")),
-      h("button", { type: "button", class: "who", "aria-label": `${title}: details`, onclick: () => details(this) },
+      h("div", { class: "who" },
         avatar(chat.peer_id ?? chat.id, title, { status, url: model.people.avatarUrl(chat.peer_id) }),
-        h("span", { class: "lines" }, h("h2", {}, title), h("span", { class: typists.length ? "sub typing" : "sub" }, below))),
+        // A heading within a button would be none: what a button holds is its name and nothing else.
+        h("div", { class: "lines" }, h("h2", {}, h("button", { type: "button", "aria-haspopup": "dialog", onclick: () => details(this) }, title)),
+          h("span", { class: typists.length ? "sub typing" : "sub" }, below))),
       button("info", "Details", () => details(this)));
   }
 

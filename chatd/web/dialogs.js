@@ -54,7 +54,7 @@ function chooser(main, { changed, without = [] }) {
     list.replaceChildren(...found.slice(0, 100).map((user) => h("li", {}, h("label", {},
       h("input", { type: "checkbox", checked: chosen.has(user.id), onchange: () => toggle(user.id) }),
       avatar(user.id, user.display_name, { url: user.avatar_url }), h("span", { class: "name" }, user.display_name), icon("check")))));
-    status.textContent = found.length ? "" : id ? "There is nobody with this id." : "Nobody of this name among the people you know. Paste their link.";
+    status.textContent = found.length ? "" : id ? "There is nobody with this id." : words ? "Nobody of this name among the people you know. Paste their link." : "You know nobody here yet. Paste somebody's link.";
   };
   draw();
   return { chosen, element: h("div", { class: "chooser" }, h("div", { class: "search" }, icon("search"), field), list, status) };

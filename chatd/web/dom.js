@@ -111,7 +111,7 @@ function portrait(url) {
 export function avatar(id, name, { url = null, status = null, big = false } = {}) {
   const words = (name || "?").match(/[\p{L}\p{N}][\p{L}\p{M}\p{N}]*/gu) ?? [...(name || "?")].slice(0, 1);
   const initials = words.length > 1 ? [...words[0]][0] + [...words.at(-1)][0] : [...words[0]].slice(0, 2).join("");
-  const element = h("span", { class: big ? "avatar big" : "avatar", "aria-hidden": "true" }, initials.toUpperCase());
+  const element = h("span", { class: big ? "avatar big" : "avatar", "aria-hidden": "true", dataset: { initials: initials.toUpperCase() } });
   element.style.setProperty("--hue", String([...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 360, 7)));
   // Pictures elsewhere would tell strangers' servers who looks at whom, and the page's policy forbids them.
   if (url && new URL(url, location.href).origin === location.origin) {

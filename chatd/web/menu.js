@@ -6,14 +6,15 @@ let open = null;
 
 /**
  * A menu at `anchor`: items are `{icon, label, run, danger}`; `emoji` adds a row of them before, with
- * `pick(emoji)`. Arrow keys move, Escape and a click elsewhere close.
+ * `pick(emoji)`, which is what `doing` says. Arrow keys move; Escape, a click elsewhere and another size of the
+ * window, in which it would be in the wrong place, close.
  */
-export function showMenu(anchor, items, { emoji = [], pick = () => {} } = {}) {
+export function showMenu(anchor, items, { emoji = [], pick = () => {}, doing = "React with" } = {}) {
   closeMenu();
   const choose = (run) => () => { closeMenu(); run(); };
   const element = h("div", { class: "menu", role: "menu", onkeydown: (event) => walk(event, element) },
     emoji.length > 0 && h("div", { class: "emoji-row", role: "none" }, emoji.map((one) =>
-      h("button", { type: "button", role: "menuitem", "aria-label": `React with ${one}`, onclick: choose(() => pick(one)) }, one))),
+      h("button", { type: "button", role: "menuitem", "aria-label": `${doing} ${one}`, onclick: choose(() => pick(one)) }, one))),
     items.filter(Boolean).map(({ icon: name, label, run, danger }) =>
       h("button", { type: "button", role: "menuitem", class: danger && "danger", onclick: choose(run) }, icon(name), label)));
   // A modal dialog makes everything outside it inert: a menu of its own belongs in it.
@@ -22,11 +23,13 @@ export function showMenu(anchor, items, { emoji = [], pick = () => {} } = {}) {
   open = { element, back: document.activeElement, key: document.activeElement.closest("[data-key]")?.dataset.key };
   element.querySelector("button").focus();
   setTimeout(() => document.addEventListener("pointerdown", away), 0);
+  addEventListener("resize", closeMenu);
 }
 
 export function closeMenu() {
   if (!open) return;
   document.removeEventListener("pointerdown", away);
+  removeEventListener("resize", closeMenu);
   const { element, back, key } = open;
   element.remove();
   open = null;

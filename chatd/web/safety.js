@@ -74,7 +74,7 @@ export class Requests {
 
 /** Report a message: to the people who moderate. */
 export function report(view, message) {
-  complain(view.main, "Report a message", `/chats/${view.chatId}/messages/${message.id}/report`, h("blockquote", {}, plainText(message)));
+  complain(view.main, "Report a message", `/chats/${view.chatId}/messages/${message.id}/report`, h("blockquote", { tabindex: "0" }, plainText(message)));
 }
 
 /** A button that reports somebody; null where the server takes no reports. */

@@ -67,7 +67,7 @@ export function sendLater(view, content, replyTo, done) {
   });
   const now = new Date();
   const field = h("input", { type: "datetime-local", name: "at", required: true, min: local(now), value: local(new Date(now.getTime() + 3_600_000)) });
-  const dialog = showDialog("Send later", h("blockquote", {}, plainText({ content })),
+  const dialog = showDialog("Send later", h("blockquote", { tabindex: "0" }, plainText({ content })),
     h("div", { class: "choices" }, suggestions(now).map(([label, date]) => h("button", { type: "button", class: "plain", onclick: () => go(date) },
       h("span", {}, label), h("small", { class: "muted" }, when(date.toISOString()))))),
     h("form", { onsubmit: (event) => { event.preventDefault(); go(new Date(field.value)); } },

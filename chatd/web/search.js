@@ -1,6 +1,6 @@
 /** Search in the messages of my chats, where the server has it. */
 
-import { avatar, h, shortTime } from "./dom.js";
+import { announce, avatar, h, shortTime } from "./dom.js";
 
 const WAIT_MS = 300;
 let timer = null;
@@ -31,7 +31,9 @@ async function look(main, text, place) {
 function show(main, page, place) {
   const { model } = main;
   model.people.want(page.items.map(({ message }) => message.sender_id));
-  place.replaceChildren(h("h2", { role: "status" }, page.items.length ? "Messages" : "No messages found"),
+  const found = page.items.length ? "Messages" : "No messages found";
+  announce(found);
+  place.replaceChildren(h("h2", {}, found),
     h("ul", { class: "chats" }, page.items.map(({ message, highlight }) => {
       const chat = model.chats.get(message.chat_id);
       const title = chat ? model.titleOf(chat) : "A conversation";

@@ -72,9 +72,19 @@
     return found;
   },
 
+  // Controls whose name does not hold what stands on them (WCAG 2.2, 2.5.3).
+  misnamed() {
+    const tidy = (text) => text.replace(/\s+/g, " ").trim().toLowerCase();
+    return [...document.querySelectorAll("button[aria-label], a[aria-label]")].filter((e) => e.checkVisibility()).filter((element) => {
+      const shown = element.cloneNode(true);
+      for (const hidden of shown.querySelectorAll("[aria-hidden=true], .unseen")) hidden.remove();
+      return !tidy(element.getAttribute("aria-label")).includes(tidy(shown.textContent));
+    }).map((element) => element.outerHTML.slice(0, 120));
+  },
+
   // What is too small to tap (WCAG 2.2, 2.5.8).
   tooSmall() {
-    return [...document.querySelectorAll("button, .head a")].filter((e) => e.checkVisibility())
+    return [...document.querySelectorAll("button:not(p button), .head a")].filter((e) => e.checkVisibility())
         .map((e) => [e, e.getBoundingClientRect()]).filter(([, r]) => r.width < 24 || r.height < 24).map(([e]) => e.outerHTML);
   },
 

@@ -86,6 +86,15 @@ async def test_a_picture_goes_to_the_other_small_and_whole(person: Arrive) -> No
     await expect(ann.page.get_by_role("button", name="Show lake.png")).to_be_focused()
 
 
+async def test_a_picture_much_taller_than_wide_takes_no_more_than_its_place(person: Arrive) -> None:
+    ann, bob = await conversation(person)
+    await choose(bob, {"name": "tower.png", "mimeType": "image/png", "buffer": picture(90, 900)})
+    await expect(bob.page.locator(".attaching .done")).to_have_count(1)
+    await bob.say("How high")
+    await expect(ann.message("How high").get_by_role("img", name="tower.png")).to_be_visible()
+    assert await ann.message("How high").locator(".attachment").evaluate("(e) => e.offsetHeight") <= 340
+
+
 async def test_an_upload_shows_how_far_it_is_and_can_be_left_out(person: Arrive) -> None:
     _, bob = await conversation(person)
     # The bytes wait on their way until the test has looked.
@@ -140,13 +149,13 @@ async def test_ones_picture_is_seen_by_the_other_and_can_be_taken_away(person: A
     mine = page.get_by_role("button", name="Choose another picture").locator("img")
     assert await mine.evaluate(SIZE) == [480, 480]
     await ann.page.reload()
-    await ann.page.get_by_role("button", name="Bob Ray: details").click()
+    await ann.page.get_by_role("button", name="Bob Ray", exact=True).click()
     theirs = ann.page.get_by_role("dialog", name="Bob Ray").locator(".avatar.big img")
     assert await theirs.evaluate(SIZE) == [480, 480]
     await page.get_by_role("button", name="Remove the picture").click()
     await expect(page.get_by_role("button", name="Choose a picture")).to_be_visible()
     await ann.page.reload()
-    await ann.page.get_by_role("button", name="Bob Ray: details").click()
+    await ann.page.get_by_role("button", name="Bob Ray", exact=True).click()
     await expect(ann.page.get_by_role("dialog", name="Bob Ray")).to_be_visible()
     await expect(theirs).to_have_count(0)
 
@@ -258,6 +267,6 @@ async def test_a_picture_that_is_not_for_everyone_is_seen_by_whom_it_is_for(pers
     await expect(mine).to_have_js_property("naturalWidth", 480)
     await bob.rest("POST", "/chats", {"type": "group", "title": "Lake", "member_ids": [await ann.id()]})
     await ann.page.reload()
-    await ann.page.get_by_role("button", name="Bob Ray: details").click()
+    await ann.page.get_by_role("button", name="Bob Ray", exact=True).click()
     theirs = ann.page.get_by_role("dialog", name="Bob Ray").locator(".avatar.big img")
     await expect(theirs).to_have_js_property("naturalWidth", 480)

@@ -36,8 +36,8 @@ async def test_every_text_can_be_read_and_every_control_has_a_name(person: Arriv
     page = ann.page
 
     async def look(where: str) -> None:
-        found = [await ask(ann, probe) for probe in ("tooFaint", "nameless", "broken")]
-        assert (where, *found) == (where, [], [], [])
+        found = [await ask(ann, probe) for probe in ("tooFaint", "nameless", "broken", "misnamed")]
+        assert (where, *found) == (where, [], [], [], [])
 
     await look("the list")
     await ann.open("Bob Ray")
@@ -139,6 +139,37 @@ async def test_who_leaves_a_menu_is_back_at_the_message_also_where_that_was_draw
     await expect(ann.message("Two and a half")).to_contain_text("edited")
     await ann.page.keyboard.press("Escape")
     await expect(ann.message("Two and a half")).to_be_focused()
+
+
+async def test_nothing_lies_over_what_one_writes_and_no_menu_outlives_its_place(person: Arrive) -> None:
+    ann, bob = await talk(person)
+    await ask(bob, "writeMany")
+    await ann.open("Bob Ray")
+    await expect(ann.message("old 56")).to_be_in_viewport()
+    page = ann.page
+    box, jump = page.locator(".composer"), page.get_by_role("button", name="Go to the newest message")
+    await page.get_by_role("textbox", name="Message").fill("line\n" * 12)
+    await page.locator(".scroller").evaluate("(element) => { element.scrollTop = 0; }")
+    await expect(jump).to_be_visible()
+    above, below = await jump.bounding_box(), await box.bounding_box()
+    assert above is not None
+    assert below is not None
+    assert above["y"] + above["height"] <= below["y"]
+    await page.get_by_role("button", name="Emoji").click()
+    await expect(page.get_by_role("menuitem", name="Insert 🎉")).to_be_visible()
+    await page.set_viewport_size({"width": 390, "height": 600})
+    await expect(page.get_by_role("menu")).to_have_count(0)
+
+
+async def test_everybody_can_be_seen_among_those_who_are_offered(person: Arrive) -> None:
+    ann, bob = await person("Ann Lee"), await person("Bob Ray")
+    chat = {"type": "group", "title": "Lake trip", "member_ids": [await bob.id()]}
+    made = await ann.rest("POST", "/chats", chat)
+    await ann.page.goto(f"{ann.url}/#/chat/{made['id']}")
+    await ann.page.get_by_role("textbox", name="Message").press_sequentially("Hey @")
+    offers = ann.page.get_by_role("listbox", name="People").get_by_role("option")
+    await expect(offers.locator(".name")).to_have_text(["Bob Ray", "all"])
+    assert await ask(ann, "tooFaint") == []
 
 
 async def test_a_menu_is_whole_also_where_it_is_asked_for_early(person: Arrive) -> None:
