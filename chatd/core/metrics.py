@@ -4,17 +4,23 @@ With several workers ``PROMETHEUS_MULTIPROC_DIR`` (set by the supervisor before 
 every write go to a file that one scrape reads for all of them. Such a write costs microseconds, so what
 happens per frame is counted on ``Stats``, in plain ints, and ``publish`` carries the difference over
 once a second. Histograms are observed per batch, or through ``Sampled``.
+
+Those files are mapped into memory, and who touches a mapped page for which the disk has no room is killed
+(SIGBUS). So their room is taken when a worker starts; where there is none it counts for itself alone.
 """
 
 import asyncio
 import os
 import shutil
+import struct
 import time
 from collections import Counter as Tally
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+import prometheus_client.values
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -28,6 +34,39 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 REGISTRY: Final = CollectorRegistry()
+#: By the name of the library's file, how much is ever written to it: every label that there is fits (a test).
+_ROOM: Final = {
+    "counter": 1 << 19,
+    "histogram": 1 << 21,
+    "gauge_livesum": 1 << 16,
+    "gauge_livemin": 1 << 16,
+    "gauge_livemax": 1 << 16,
+}
+
+
+def _take_room() -> None:
+    """Make this process's files at their full size, before the library maps them."""
+    directory = _directory()
+    if not directory:
+        return
+    paths = {name: Path(directory, f"{name}_{os.getpid()}.db") for name in _ROOM}
+    try:
+        for name, path in paths.items():
+            if not path.exists():  # the dead worker whose number this one has goes on counting
+                path.write_bytes(bytes(_ROOM[name]))
+    except OSError:
+        for path in paths.values():
+            path.unlink(missing_ok=True)
+        # Chat does not depend on whether it is counted: /metrics then tells of the worker that is asked.
+        del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+        prometheus_client.values.ValueClass = prometheus_client.values.MutexValue
+
+
+def _directory() -> str:
+    return os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+
+
+_take_room()
 # A _created series beside every counter would double the page.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves this one untyped
 
@@ -228,12 +267,12 @@ def clear(directory: Path) -> None:
 
 
 def forget(pid: int, directory: Path) -> None:
-    """Take a dead worker's gauges away; its counters stay, so that totals never fall."""
+    """Take a dead worker's gauges away; its counters stay, so that totals never fall, in what they need."""
     mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]  # as above
-
-
-def _directory() -> str:
-    return os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    for path in directory.glob(f"*_{pid}.db"):
+        with suppress(OSError), path.open("r+b") as file:
+            used = struct.unpack("i", file.read(4))[0]  # how such a file begins (prometheus_client.mmap_dict)
+            file.truncate(max(used, 8))
 
 
 def _resident_bytes() -> int:

@@ -26,9 +26,13 @@ class Bench:
         self._places = asyncio.Semaphore(workers)
 
     def scratch(self) -> Path:
-        """The name of a new file; its directory is there."""
+        """The name of a new file; its directory is there. Raises Unavailable where it cannot be."""
         incoming = self.root / "incoming"
-        incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            log.exception("there is no room for uploads")
+            raise Unavailable("Media cannot be taken now") from error
         return incoming / secrets.token_hex(16)
 
     async def save(self, path: Path, chunks: AsyncIterator[bytes]) -> None:
