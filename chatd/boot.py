@@ -219,6 +219,8 @@ class Node:
         missing = ["not draining"] if self.draining else []
         try:
             await migrations.require_current(self.db)
+            if await self.db.one(bool, "SELECT current_setting('transaction_read_only')::bool"):
+                missing.append("postgres: it takes no writes")
         except AppError:
             missing.append("postgres")
         except migrations.SchemaError as error:

@@ -70,6 +70,8 @@ def setup(settings: Log, *, worker: str = "", stream: TextIO | None = None) -> N
     quiet = logging.INFO if settings.level == "debug" else logging.WARNING
     for name in _NOISY:
         logging.getLogger(name).setLevel(quiet)
+    # Of an outage it warns with a traceback every second; chatd.db says in a line what is the matter.
+    logging.getLogger("asyncpg.pool").setLevel(logging.INFO if settings.level == "debug" else logging.ERROR)
     logging.captureWarnings(True)
 
 

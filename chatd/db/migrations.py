@@ -8,7 +8,7 @@ step, write down its number. So a half-done step cannot be, and of several start
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +19,7 @@ import asyncpg
 
 from chatd.core.context import Queries
 from chatd.core.errors import StoreUnavailable
-from chatd.db.pool import OUTAGES
+from chatd.db.pool import OUTAGES, SESSION
 
 #: A link to the repository's schema.sql; a wheel has the file itself here.
 SCHEMA = Path(__file__).with_name("schema.sql")
@@ -31,6 +31,11 @@ LOCK_S = 60.0
 """How long to wait for another chatd that is upgrading, or for a lock on a table that is in use."""
 STEP_S = 3600.0
 """How long one step may take; a big table may have to be rewritten."""
+
+_POOLER = (
+    "postgres.url leads to a pooler (PgBouncer?) and not to PostgreSQL itself: {why}. "
+    "chatd has a pool of its own; docs/operating.md says what a pooler would have to allow"
+)
 
 # One number for all chatds of a database ("chatd" in ASCII).
 _LOCK = 0x6368617464
@@ -107,6 +112,22 @@ async def require_current(db: Queries) -> None:
     _refuse_newer(found)
 
 
+async def require_session(url: str) -> None:
+    """Raise SchemaError where connections are not PostgreSQL sessions, StoreUnavailable where none answers.
+
+    Statements are prepared once a connection, its settings are said when it opens, and one holds a lock.
+    """
+    async with _connect(url, SESSION) as ours:
+        pid = await ours.fetchval("SELECT pg_backend_pid()")
+        if pid == ours.get_server_pid():
+            return  # a pooler makes up this number
+        async with _connect(url, SESSION) as other, other.transaction():
+            # Who keeps our session for us while another works on it does not keep it.
+            taken = await other.fetchval("SELECT pg_backend_pid()") == pid
+            if taken or await ours.fetchval("SELECT pg_backend_pid()") != pid:
+                raise SchemaError(_POOLER.format(why="it gives each transaction another session"))
+
+
 async def _step(connection: Any) -> int | None:
     """Do the next step, if there is one; the version that was found before it."""
     doing = "looking at the schema"
@@ -170,15 +191,17 @@ async def _require_empty(connection: Any) -> None:
 
 
 @asynccontextmanager
-async def _connect(url: str) -> AsyncIterator[Any]:
+async def _connect(url: str, settings: Mapping[str, str] | None = None) -> AsyncIterator[Any]:
     try:
         connection = await asyncpg.connect(
             url,
             timeout=CONNECT_S,
             command_timeout=STEP_S,
             statement_cache_size=0,  # prepared statements do not go through every connection pooler
-            server_settings={"application_name": "chatd schema"},
+            server_settings={**(settings or {}), "application_name": "chatd schema"},
         )
+    except asyncpg.ProtocolViolationError as error:
+        raise SchemaError(_POOLER.format(why=error)) from None
     except ValueError as error:  # asyncpg's ClientConfigurationError is one, and not the only one it raises
         raise SchemaError(f"postgres.url cannot be used: {error}") from None
     except OUTAGES as error:

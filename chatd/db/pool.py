@@ -5,9 +5,9 @@ Ids go in and out as text (``usr_…``) and are uuids inside; jsonb goes in and 
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from time import monotonic
 from typing import Any, TypeVar
 
 import asyncpg
@@ -18,9 +18,7 @@ from chatd.core.settings import Postgres
 from chatd.db.rows import decode
 
 T = TypeVar("T")
-log = logging.getLogger("chatd.db.pool")
-#: So often it is said, at most, that PostgreSQL turns us away.
-SAY_EVERY_S = 10.0
+log = logging.getLogger("chatd.db")
 
 #: What says "the database is not there", as against "the statement is wrong".
 OUTAGES = (
@@ -34,7 +32,16 @@ OUTAGES = (
     asyncpg.exceptions.DeadlockDetectedError,
     asyncpg.exceptions.SerializationError,
     asyncpg.exceptions.ReadOnlySQLTransactionError,  # a standby that is about to be promoted
+    asyncpg.PostgresSystemError,  # the disk answers with errors
 )
+#: What a server that has served says when an operator has work to do: to callers it is away, too.
+REFUSALS = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a password that is being changed
+    asyncpg.InvalidCatalogNameError,  # a database that is being restored
+    asyncpg.exceptions.InsufficientPrivilegeError,  # likewise; and a data directory that can only be read
+)
+#: Of all these, what two statements do to each other: no word about the server.
+_OURS = (asyncpg.exceptions.DeadlockDetectedError, asyncpg.exceptions.SerializationError)
 
 SESSION = {
     "application_name": "chatd",
@@ -47,7 +54,7 @@ SESSION = {
 
 
 def _translate(error: Exception) -> Exception:
-    if isinstance(error, OUTAGES):
+    if isinstance(error, (*OUTAGES, *REFUSALS)):
         return StoreUnavailable()
     if isinstance(error, asyncpg.DataError):
         return ValidationFailed("A value is out of the range that can be stored")
@@ -109,14 +116,16 @@ class Db(Statements):
     """A pool of connections to PostgreSQL.
 
     ``open`` may fail (StoreUnavailable); afterwards every call raises StoreUnavailable while PostgreSQL
-    is away, and works again by itself when it is back.
+    is away, and works again by itself when it is back. What was the matter is logged, once in ``TELL_S``.
     """
+
+    TELL_S = 10.0
 
     def __init__(self, settings: Postgres, *, url: str | None = None) -> None:
         self._settings = settings
         self._url = url or settings.url
         self._pool: Any = None
-        self._say_again_at = 0.0
+        self._quiet_until = 0.0
 
     async def open(self) -> None:
         """Connect. Raises StoreUnavailable."""
@@ -132,7 +141,7 @@ class Db(Statements):
                 reset=_leave_as_it_is,
                 server_settings=SESSION,
             )
-        except OUTAGES as error:
+        except (*OUTAGES, *REFUSALS) as error:
             raise StoreUnavailable(f"PostgreSQL does not answer: {error}") from error
 
     async def close(self) -> None:
@@ -167,6 +176,7 @@ class Db(Statements):
             translated = _translate(error)
             if translated is error:
                 raise
+            self._tell(error)
             raise translated from error
 
     async def _acquire(self) -> Any:
@@ -175,11 +185,16 @@ class Db(Statements):
         except asyncpg.PostgresError as error:
             # It answers, but lets nobody in: a password that is being changed, a role or a database that is
             # closed for a while. To us that is an outage like any other, of which we come back by ourselves.
-            now = time.monotonic()
-            if now >= self._say_again_at:
-                self._say_again_at = now + SAY_EVERY_S
-                log.error("PostgreSQL does not let us in: %s", error)
+            self._tell(error)
             raise StoreUnavailable from error
+
+    def _tell(self, error: Exception) -> None:
+        if isinstance(error, (*_OURS, asyncpg.DataError)) or monotonic() < self._quiet_until:
+            return
+        self._quiet_until = monotonic() + self.TELL_S
+        # The first line only: what may follow (DETAIL) names values.
+        said = str(error).partition("\n")[0] or "no answer in time"
+        log.warning("PostgreSQL does not serve: %s", said, extra={"error": type(error).__name__})
 
     async def _give_back(self, connection: Any) -> None:
         # The caller may be cancelled meanwhile, and then nobody would ask what became of it.

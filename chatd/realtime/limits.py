@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import redis.asyncio
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from chatd.core.clock import Clock
 from chatd.core.context import Admitted
@@ -101,6 +101,7 @@ class RedisLimiter:
         self._places = asyncio.Semaphore(self.CONNECTIONS)
         self._sha = ""
         self._away_until = 0.0
+        self._told = ""
         self._clock = clock
 
     async def close(self) -> None:
@@ -127,10 +128,18 @@ class RedisLimiter:
             try:
                 async with asyncio.timeout(self._timeout_s), self._places:
                     flat = await self._call(names, [interval, (burst or limit) * interval, *counts.values()])
+                self._told = ""
                 return {key: Admitted(int(flat[2 * i]), int(flat[2 * i + 1])) for i, key in enumerate(counts)}
             except (RedisError, OSError, TimeoutError) as error:
                 self._away_until = self._clock.monotonic() + self.RETRY_S
-                log.debug("rates are counted on this node alone: %s", error)
+                # That Redis is away or slow is said elsewhere; that it refuses, once for each reason.
+                refused = isinstance(error, ResponseError) and str(error) != self._told
+                log.log(
+                    logging.WARNING if refused else logging.DEBUG,
+                    "rates are counted on this node alone: %s",
+                    str(error) or "no answer in time",
+                )
+                self._told = str(error) if refused else self._told
         return {
             key: self._local.admit(name, asked, limit=limit, period_s=period_s, burst=burst)
             for name, (key, asked) in zip(names, counts.items(), strict=True)

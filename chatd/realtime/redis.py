@@ -11,7 +11,7 @@ import random
 import ssl
 from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import hiredis
 
@@ -26,6 +26,10 @@ def command(*parts: bytes) -> bytes:
     return b"".join(out)
 
 
+class Refused(OSError):
+    """Redis answers, and lets us not in: NOAUTH, WRONGPASS, LOADING."""
+
+
 class _Wire(asyncio.Protocol):
     """One connection: replies go to ``on_reply``, its end to ``ended``."""
 
@@ -34,6 +38,20 @@ class _Wire(asyncio.Protocol):
         self._on_reply = on_reply
         self.transport: Any = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def greet(self, *commands: bytes) -> None:
+        """Say these first. Raises Refused where one is answered by an error, OSError where it all ends."""
+        replies: asyncio.Queue[Any] = asyncio.Queue()
+        then, self._on_reply = self._on_reply, replies.put_nowait
+        self.ended.add_done_callback(lambda _: replies.put_nowait(ConnectionResetError("it hung up")))
+        self.transport.write(b"".join(commands))
+        for _ in commands:
+            reply = await replies.get()
+            if isinstance(reply, hiredis.ReplyError):
+                raise Refused(str(reply))
+            if isinstance(reply, OSError):
+                raise reply
+        self._on_reply = then
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -66,21 +84,41 @@ class _Wire(asyncio.Protocol):
 
 
 class Endpoint:
-    """Where Redis is: ``redis://[user:password@]host:port/db``, ``rediss://…`` or ``unix:///path``."""
+    """Where Redis is: ``redis://[user:password@]host:port/db``, ``rediss://…`` or ``unix:///path``.
+
+    ``rediss`` takes ``?ssl_ca_certs=FILE``; ``ssl_certfile`` and ``ssl_keyfile`` for a certificate of ours.
+    Raises ValueError, whose text does not tell the password, and OSError for files that cannot be read.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("redis", "rediss", "unix"):
-            raise ValueError(f"not a Redis URL: {parts.scheme or url!r}")
-        self.unix = parts.path if parts.scheme == "unix" else None
-        self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 6379
-        self.tls = ssl.create_default_context() if parts.scheme == "rediss" else None
+            raise ValueError("it begins with redis://, rediss:// or unix://")
+        self.unix = unquote(parts.path) if parts.scheme == "unix" else None
+        try:
+            self.host, self.port = parts.hostname or "127.0.0.1", parts.port or 6379
+        except ValueError:  # whose text may be half a password
+            raise ValueError("its port is no number (in a password / is %2F, : is %3A, @ is %40)") from None
+        options = dict(parse_qsl(parts.query))
+        known = {"db", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}
+        if unknown := sorted(options.keys() - known):
+            raise ValueError(f"it has options that are not known: {', '.join(unknown)}")
+        self.tls = None
+        if parts.scheme == "rediss":
+            self.tls = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
+            if certificate := options.get("ssl_certfile"):
+                self.tls.load_cert_chain(certificate, options.get("ssl_keyfile"))
         self.user = unquote(parts.username or "")
         self.password = unquote(parts.password or "")
 
     async def connect(self, on_reply: Callable[[Any], None], timeout_s: float) -> _Wire:
-        """A connection, authenticated. Raises OSError or TimeoutError."""
+        """A connection that is let in. Raises OSError (Refused among them) or TimeoutError."""
         loop = asyncio.get_running_loop()
+        # It answers nothing of use before it has loaded its data, nor to who is not logged in.
+        hello = [command(b"PING")]
+        if self.password:
+            login = (self.user.encode(), self.password.encode()) if self.user else (self.password.encode(),)
+            hello.insert(0, command(b"AUTH", *login))
         async with asyncio.timeout(timeout_s):
             if self.unix is not None:
                 _, wire = await loop.create_unix_connection(lambda: _Wire(on_reply), self.unix)
@@ -88,9 +126,11 @@ class Endpoint:
                 _, wire = await loop.create_connection(
                     lambda: _Wire(on_reply), self.host, self.port, ssl=self.tls
                 )
-        if self.password:
-            login = (self.user.encode(), self.password.encode()) if self.user else (self.password.encode(),)
-            wire.write(command(b"AUTH", *login))
+            try:
+                await wire.greet(*hello)
+            except BaseException:
+                wire.transport.abort()
+                raise
         return wire
 
 
@@ -121,6 +161,8 @@ class Link:
         self._pub: _Wire | None = None
         self._outbox: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
+        #: What was wrong and has been logged since a message last came: each reason once, not each time.
+        self._told: set[str] = set()
         self.dropped = 0
 
     @property
@@ -212,8 +254,9 @@ class Link:
         while True:
             try:
                 await self._connect()
-            except (OSError, TimeoutError, ssl.SSLError) as error:
-                log.debug("Redis is not reachable: %s", error)
+            except (OSError, TimeoutError, UnicodeError) as error:  # the last for names that no host can have
+                what = "does not let us in" if isinstance(error, Refused) else "is not reachable"
+                self._tell(f"Redis {what}: %s", str(error) or "no answer in time")
             else:
                 delay = 0.05
                 self._on_up()
@@ -254,13 +297,20 @@ class Link:
                 if not future.done():
                     future.set_result(False)
 
+    def _tell(self, message: str, why: str) -> None:
+        if why not in self._told:
+            self._told.add(why)
+            log.warning(message, why)
+
     def _heard(self, reply: Any) -> None:
         if isinstance(reply, hiredis.ReplyError):
-            log.error("Redis refused: %s", reply)
+            self._tell("Redis refuses SUBSCRIBE: %s", str(reply))
             return
         if not isinstance(reply, list):
             return
         if reply[0] == b"message":
+            if self._told:
+                self._told.clear()
             self._on_message(reply[1], reply[2])
         elif reply[0] == b"subscribe":
             for future in self._confirmations.pop(reply[1], ()):
@@ -270,6 +320,9 @@ class Link:
     def _answered(self, reply: Any) -> None:
         """PUBLISH answers with the number of hearers, which nobody needs; PUBSUB with a list."""
         if isinstance(reply, hiredis.ReplyError):
-            log.error("Redis refused: %s", reply)
+            self._tell("Redis refuses PUBLISH: %s", str(reply))
+            counts, self._counts = self._counts, []  # perhaps it was one of these
+            for count in counts:
+                count.set_result(None)
         elif isinstance(reply, list) and self._counts:
             self._counts.pop(0).set_result(int(reply[1]))

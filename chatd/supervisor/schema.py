@@ -27,6 +27,7 @@ async def _apply(url: str) -> migrations.Applied:
     begun, told = time.monotonic(), False
     while True:
         try:
+            await migrations.require_session(url)
             return await migrations.apply(url)
         except StoreUnavailable as error:
             if time.monotonic() - begun > PATIENCE_S:

@@ -1,14 +1,17 @@
 """What the pool promises beyond running statements."""
 
+import logging
 import os
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import asyncpg
 import pytest
 
-from chatd.core.errors import StoreUnavailable
+from chatd.core.errors import StoreUnavailable, ValidationFailed
 from chatd.db.pool import Db
-from tests.databases import opened, patient
+from chatd.embedded import Embedded
+from tests.databases import database_of, opened, patient
 
 
 @pytest.fixture
@@ -72,3 +75,38 @@ async def test_a_server_that_lets_nobody_in_for_a_while_is_an_outage_that_ends(d
         await db.close()
         await admin.execute(f"DROP ROLE {name}")
         await admin.close()
+
+
+async def test_a_database_that_is_gone_is_an_outage_and_is_said_once(
+    services: Embedded, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "chatd.db")
+    async with database_of(services) as url:
+        gone = AsyncExitStack()
+        db = await gone.enter_async_context(opened(url, 1))
+        assert await db.one(int, "SELECT 1") == 1
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await db.one(int, "SELECT 1")
+    await gone.aclose()
+    assert len([record for record in caplog.records if "does not serve" in record.getMessage()]) == 1
+
+
+async def test_a_right_that_was_taken_away_is_an_outage_and_is_named(
+    db: Db, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "chatd.db")
+    await db.run("SET ROLE pg_monitor")
+    with pytest.raises(StoreUnavailable):
+        await db.maybe(int, "SELECT 1 FROM users")
+    assert "permission denied" in caplog.text
+    await db.run("RESET ROLE")
+    assert await db.maybe(int, "SELECT 1 FROM users") is None
+
+
+async def test_a_value_that_cannot_be_stored_says_nothing_of_the_server(
+    db: Db, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValidationFailed):
+        await db.one(int, "SELECT 1 / (random() * 0)::int")
+    assert "does not serve" not in caplog.text

@@ -1,5 +1,6 @@
 """`chatd serve` as operators meet it: it starts, says so, survives what happens to it, and stops."""
 
+import asyncio
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import asyncpg
+import orjson
 import pytest
 
 from chatd.supervisor.datadir import find_running
@@ -189,10 +192,11 @@ def test_a_port_of_another_program_is_refused(tmp_path: Path) -> None:
 
 
 def test_workers_that_cannot_start_are_given_up_with_the_reason(start: Start) -> None:
-    serving = start(CHATD_SERVER_TLS_CERT="/nowhere/cert.pem", CHATD_SERVER_TLS_KEY="/nowhere/key.pem")
+    serving = start(CHATD_MEDIA_S3_BUCKET="media", CHATD_MEDIA_S3_ENDPOINT="minio")
     assert serving.wait() == 1
-    assert "No such file" in serving.text
+    assert "media.s3_endpoint or media.s3_region cannot be used: Invalid endpoint: minio" in serving.text
     assert "chatd: worker" in serving.text
+    assert "Traceback" not in serving.text
     assert "does not start" in serving.text
 
 
@@ -210,3 +214,32 @@ def test_its_secrets_are_on_no_command_line(start: Start) -> None:
     serving.saw("ready on")
     for pid in (serving.process.pid, *serving.workers()):
         assert b"kkkk" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_database_that_takes_no_writes_is_no_place_for_traffic(start: Start, tmp_path: Path) -> None:
+    serving = start("--port", "0", "--workers", "1")
+    serving.saw("ready on")
+    assert serving.ask("GET", "/readyz")[0] == 200
+    run = find_running(tmp_path / ".chatd")
+    assert run is not None
+
+    def writes(allowed: bool) -> None:
+        async def change() -> None:
+            connection = await asyncpg.connect(run.postgres_url)
+            await connection.execute("SET default_transaction_read_only = off")
+            await connection.execute(
+                f"ALTER SYSTEM SET default_transaction_read_only = {'off' if allowed else 'on'}"
+            )
+            await connection.execute("SELECT pg_reload_conf()")
+            await connection.close()
+
+        asyncio.run(change())
+
+    writes(False)
+    until(lambda: serving.ask("GET", "/readyz")[0] == 503)
+    assert b"takes no writes" in serving.ask("GET", "/readyz")[1]
+    status, problem = serving.ask("POST", "/users", ADA)
+    assert (status, orjson.loads(problem)["code"]) == (503, "unavailable")
+    writes(True)
+    until(lambda: serving.ask("GET", "/readyz")[0] == 200)
+    assert serving.ask("POST", "/users", ADA)[0] == 201
