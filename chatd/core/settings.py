@@ -4,6 +4,7 @@ config.toml names every key with its default and what it means; this module is i
 key or a wrong type is a SettingsError that names it. Secrets come from the environment only.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +15,11 @@ from msgspec import Meta
 
 from chatd.core.mailboxes import mailbox
 
-Count = Annotated[int, Meta(ge=0)]
-AtLeastOne = Annotated[int, Meta(ge=1)]
+# Each has an upper bound, so that no sum or date that is made of it overflows where it is used.
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+AtLeastOne = Annotated[int, Meta(ge=1, le=2**31 - 1)]
+Bytes = Annotated[int, Meta(ge=1, le=2**50)]
+Lifetime = Annotated[int, Meta(ge=1, le=315_360_000)]  # seconds: ten years
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 Patience = Annotated[float, Meta(gt=0, le=3600)]
 Score = Annotated[float, Meta(ge=0, le=1)]
@@ -42,14 +46,14 @@ class Server(Section, frozen=True):
     public_url: str = ""
     data_dir: Annotated[str, Meta(min_length=1)] = ".chatd"
     drain_s: Seconds = 10.0
-    max_body_bytes: AtLeastOne = 1_048_576
+    max_body_bytes: Bytes = 1_048_576
 
 
 class Postgres(Section, frozen=True):
     """The database; with no url a private one is started."""
 
     url: str = ""
-    pool_size: AtLeastOne = 8
+    pool_size: Annotated[int, Meta(ge=1, le=1000)] = 8
     connect_timeout_s: Patience = 5.0
     command_timeout_s: Patience = 5.0
 
@@ -60,7 +64,7 @@ class Redis(Section, frozen=True):
     url: str = ""
     timeout_s: Patience = 1.0
     heartbeat_s: Patience = 1.0
-    buffer_bytes: AtLeastOne = 16_777_216
+    buffer_bytes: Bytes = 16_777_216
     prefix: str = "chatd"
 
 
@@ -68,20 +72,20 @@ class Auth(Section, frozen=True):
     """Tokens and passwords."""
 
     issuer: str = "chatd"
-    access_ttl_s: AtLeastOne = 900
-    refresh_ttl_s: AtLeastOne = 604_800
+    access_ttl_s: Lifetime = 900
+    refresh_ttl_s: Lifetime = 604_800
     google_issuer: str = "https://accounts.google.com"
     google_jwks_url: str = "https://www.googleapis.com/oauth2/v3/certs"
     google_client_ids: tuple[str, ...] = ()
     apple_issuer: str = "https://appleid.apple.com"
     apple_jwks_url: str = "https://appleid.apple.com/auth/keys"
     apple_client_ids: tuple[str, ...] = ()
-    hash_threads: AtLeastOne = 2
+    hash_threads: Annotated[int, Meta(ge=1, le=1024)] = 2
     lockout_after: Count = 20
     lockout_s: Seconds = 30.0
     lockout_max_s: Seconds = 900.0
-    verify_ttl_s: AtLeastOne = 259_200
-    reset_ttl_s: AtLeastOne = 3600
+    verify_ttl_s: Lifetime = 259_200
+    reset_ttl_s: Lifetime = 3600
 
 
 class Socket(Section, frozen=True):
@@ -89,9 +93,9 @@ class Socket(Section, frozen=True):
 
     heartbeat_ms: AtLeastOne = 25_000
     init_timeout_s: Patience = 10.0
-    max_frame_bytes: AtLeastOne = 16_384
-    ephemeral_mark_bytes: AtLeastOne = 262_144
-    close_mark_bytes: AtLeastOne = 1_048_576
+    max_frame_bytes: Bytes = 16_384
+    ephemeral_mark_bytes: Bytes = 262_144
+    close_mark_bytes: Bytes = 1_048_576
     compression: bool = False
     max_inflight_commands: AtLeastOne = 64
     backlog: AtLeastOne = 4096
@@ -125,18 +129,18 @@ class Chats(Section, frozen=True):
 class Media(Section, frozen=True):
     """What people upload."""
 
-    max_image_bytes: AtLeastOne = 5_242_880
-    max_video_bytes: AtLeastOne = 524_288_000
-    max_avatar_bytes: AtLeastOne = 2_097_152
+    max_image_bytes: Bytes = 5_242_880
+    max_video_bytes: Bytes = 524_288_000
+    max_avatar_bytes: Bytes = 2_097_152
     max_pixels: AtLeastOne = 50_000_000
     uploads_per_minute: Count = 30
     fetches_per_minute: Count = 600
-    bytes_per_day: Count = 2_147_483_648
+    bytes_per_day: Annotated[int, Meta(ge=0, le=2**50)] = 2_147_483_648
     upload_ttl_s: Annotated[int, Meta(ge=1, le=86_400)] = 600
     upload_timeout_s: Patience = 3600.0
     link_ttl_s: Annotated[int, Meta(ge=1, le=86_400)] = 300
-    unused_ttl_s: AtLeastOne = 86_400
-    workers: AtLeastOne = 2
+    unused_ttl_s: Lifetime = 86_400
+    workers: Annotated[int, Meta(ge=1, le=1024)] = 2
     clamd: str = ""
     clamd_timeout_s: Patience = 60.0
     s3_bucket: str = ""
@@ -223,7 +227,7 @@ class Gp(Section, frozen=True):
     cooldown_s: Count = 3600
     min_active_groups: Count = 5
     expiring_minutes: Count = 15
-    history_days: AtLeastOne = 30
+    history_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     min_members: AtLeastOne = 3
     min_age_hours: Annotated[float, Meta(ge=0, le=168)] = 2.5
     min_messages: Count = 20
@@ -312,6 +316,22 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Settings:
         else:
             raw[section] = values
     return _decode(raw, "the environment") if overrides else settings
+
+
+def strangers(environ: Mapping[str, str]) -> list[str]:
+    """Variables that look like ours and set nothing: perhaps a section is misspelt.
+
+    What Kubernetes and Docker say of a service that is called chatd is left out (CHATD_PORT_8080_TCP).
+    """
+    sections = get_type_hints(Settings)
+    return sorted(
+        name
+        for name in environ
+        if name.startswith("CHATD_")
+        and name not in ("CHATD_ENVIRONMENT", "CHATD_CONFIG")
+        and name.removeprefix("CHATD_").lower().partition("_")[0] not in sections
+        and not re.fullmatch(r"CHATD_(\w+_)?(PORT|SERVICE)(_\w+)?", name)
+    )
 
 
 def override(settings: Settings, source: str, values: Mapping[str, Mapping[str, Any]]) -> Settings:

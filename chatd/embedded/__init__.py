@@ -115,7 +115,10 @@ class Embedded:
                 self._services[name].start()
         except OSError as error:
             self.stop()
-            raise EmbeddedError(f"{self.directory} does not serve: {error}") from error
+            raise EmbeddedError(
+                f"{self.directory} cannot be used ({error}): make room or mend its rights, or name another "
+                "directory (CHATD_SERVER_DATA_DIR)"
+            ) from error
         except BaseException:  # Ctrl-C too: nothing may stay behind
             self.stop()
             raise

@@ -126,18 +126,25 @@ def _account(data: Path) -> Account | None:
 
 def _make_cluster(data: Path, binaries: Path, account: Account | None) -> None:
     """Make the cluster and the database chatd, all or nothing."""
-    new = data.with_name(f"{data.name}.new")
-    if new.exists():
-        shutil.rmtree(new)  # an earlier run was interrupted here
-    new.mkdir(mode=0o700)
+    for half in data.parent.glob(f"{data.name}.new*"):
+        shutil.rmtree(half, ignore_errors=True)  # an earlier run was killed here
+    # A name of its own: the initdb of that run may not have noticed yet.
+    new = Path(tempfile.mkdtemp(prefix=f"{data.name}.new-", dir=data.parent))
     if account:
         os.chown(new, account.uid, account.gid)
     initdb = [str(binaries / "initdb"), "-D", "/proc/self/cwd", "-U", "chatd", "-E", "UTF8"]
     # A new piece of the log is filled with zeros and made durable while every commit waits: of 16 MB that is
     # 25 ms, every second or two on a busy server. Of 4 MB it is no longer than an ordinary commit.
-    run([*initdb, "--no-locale", "-A", "trust", "--no-instructions", "--wal-segsize=4"], new, account)
     single = [str(binaries / "postgres"), "--single", "-D", "/proc/self/cwd", "postgres"]
-    run(single, new, account, "CREATE DATABASE chatd\n")
+    try:
+        run([*initdb, "--no-locale", "-A", "trust", "--no-instructions", "--wal-segsize=4"], new, account)
+        run(single, new, account, "CREATE DATABASE chatd\n")
+    except EmbeddedError as error:
+        shutil.rmtree(new, ignore_errors=True)
+        raise EmbeddedError(
+            f"{error}\n{data} could not be made, and nothing of it was left. If there is no room: it needs "
+            "100 MB and what will be written; CHATD_SERVER_DATA_DIR names another place"
+        ) from error
     new.rename(data)
     fd = os.open(data.parent, os.O_RDONLY)
     try:

@@ -14,6 +14,7 @@ from chatd.core.ids import id_meta
 from chatd.gateway import upgrade
 from chatd.gateway.connection import Connection
 from chatd.gateway.edge import Edge
+from chatd.gateway.tls import context_of
 
 log = logging.getLogger("chatd.gateway.server")
 
@@ -152,11 +153,9 @@ class Listener:
         self.port = 0
 
     async def open(self, host: str, port: int) -> None:
-        """Listen, sharing the port with the other workers. Raises OSError."""
+        """Listen, sharing the port with the other workers. Raises OSError and SettingsError."""
         settings = self._edge.settings
-        if settings.server.tls_cert:
-            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            self._tls.load_cert_chain(settings.server.tls_cert, settings.server.tls_key or None)
+        self._tls = context_of(settings.server)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listening = socket.socket(family, socket.SOCK_STREAM)
         try:

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chatd.core.errors import TooLarge, Unavailable
 from chatd.core.objects import PutLink
-from chatd.core.settings import Settings
+from chatd.core.settings import Settings, SettingsError
 from chatd.objects.bench import Bench
 
 log = logging.getLogger("chatd.objects")
@@ -34,7 +34,7 @@ class Bucket(Bench):
         self._s3: Any = None
 
     async def open(self) -> None:
-        """Make the client; nothing is asked of the store yet."""
+        """Make the client; nothing is asked of the store yet. Raises SettingsError."""
         media, secrets = self._settings.media, self._settings.secrets
         config = AioConfig(
             connect_timeout=media.s3_timeout_s,
@@ -45,16 +45,19 @@ class Bucket(Bench):
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
-        self._s3 = await self._stack.enter_async_context(
-            get_session().create_client(
-                "s3",
-                endpoint_url=media.s3_endpoint or None,
-                region_name=media.s3_region,
-                aws_access_key_id=secrets.s3_access_key or None,
-                aws_secret_access_key=secrets.s3_secret_key or None,
-                config=config,
+        try:
+            self._s3 = await self._stack.enter_async_context(
+                get_session().create_client(
+                    "s3",
+                    endpoint_url=media.s3_endpoint or None,
+                    region_name=media.s3_region,
+                    aws_access_key_id=secrets.s3_access_key or None,
+                    aws_secret_access_key=secrets.s3_secret_key or None,
+                    config=config,
+                )
             )
-        )
+        except (ValueError, BotoCoreError) as error:
+            raise SettingsError(f"media.s3_endpoint or media.s3_region cannot be used: {error}") from None
 
     async def close(self) -> None:
         """Close the client."""

@@ -18,9 +18,10 @@ from typing import NoReturn
 from msgspec.structs import replace
 
 from chatd.core import logs
-from chatd.core.settings import Settings, SettingsError
+from chatd.core.settings import Settings, SettingsError, strangers
 from chatd.embedded import Embedded, EmbeddedError, Service
 from chatd.supervisor import banner, datadir
+from chatd.supervisor.checks import check
 from chatd.supervisor.fleet import Fleet, GaveUp, keep
 from chatd.supervisor.port import PortError, reserve
 from chatd.supervisor.process import work
@@ -40,8 +41,11 @@ def serve(load: Load) -> None:
     """
     # Until the event loop runs, and after it, a signal is simply an exception.
     _interrupt_on_signals()
+    load = _checked(load)
     settings = load()
     logs.setup(settings.log)
+    for name in strangers(os.environ):
+        log.warning("%s is no setting of chatd's and has no effect", name)
     _raise_file_limit()
     with ExitStack() as stack:
         port = stack.enter_context(reserve(settings.server.host, settings.server.port))
@@ -54,6 +58,15 @@ def serve(load: Load) -> None:
         asyncio.run(_Supervisor(settings, port, private, load, metrics).run())
         _interrupt_on_signals()  # the loop has put back handlers that end us on the spot
         log.info("the workers have stopped")
+
+
+def _checked(load: Load) -> Load:
+    def loaded() -> Settings:
+        settings = load()
+        check(settings)
+        return settings
+
+    return loaded
 
 
 class _Private:

@@ -73,11 +73,12 @@ def _kept_secrets(directory: Path) -> Secrets:
             "# Made up by chatd for development. Who has the first can be anybody: keep it to yourself.\n"
             f'jwt_key = "{secrets.token_urlsafe(48)}"\ninternal_api_key = "{secrets.token_urlsafe(32)}"\n'
         )
-        new = _private_file(directory, text.encode())
-        # Of several chatds that start at once in one directory, one key wins.
-        with suppress(FileExistsError):
-            os.link(new, path)
-        new.unlink()
+        with _writing(directory):
+            new = _private_file(directory, text.encode())
+            # Of several chatds that start at once in one directory, one key wins.
+            with suppress(FileExistsError):
+                os.link(new, path)
+            new.unlink()
     try:
         return msgspec.convert(tomllib.loads(path.read_text("utf-8")), Secrets)
     except (OSError, ValueError) as error:
@@ -91,7 +92,8 @@ def running(directory: Path, settings: Settings) -> Iterator[None]:
     """Say in run.json, for as long as it is true, that this chatd runs here."""
     path = directory / "run.json"
     run = Run(pid=os.getpid(), postgres_url=settings.postgres.url)
-    _private_file(directory, msgspec.json.encode(run)).replace(path)
+    with _writing(directory):
+        _private_file(directory, msgspec.json.encode(run)).replace(path)
     try:
         yield
     finally:
@@ -120,10 +122,11 @@ def find_running(directory: Path) -> Run | None:
 def metrics(directory: Path) -> Iterator[Path]:
     """A fresh directory for prometheus_client's multiprocess mode; sweeps those of runs that are over."""
     there = directory / "metrics"
-    there.mkdir(mode=0o700, exist_ok=True)
-    for old in there.iterdir():
-        _sweep(old)
-    mine = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=there))
+    with _writing(directory):
+        there.mkdir(mode=0o700, exist_ok=True)
+        for old in there.iterdir():
+            _sweep(old)
+        mine = Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-", dir=there))
     lock = os.open(mine, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -144,11 +147,27 @@ def _sweep(old: Path) -> None:
             os.close(fd)
 
 
+@contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """A disk that is full or can only be read is the operator's to mend, not a defect."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"server.data_dir {str(directory)!r} cannot be written to ({error.strerror}): make room or mend "
+            "its rights, or name another directory (CHATD_SERVER_DATA_DIR)"
+        ) from None
+
+
 def _private_file(directory: Path, content: bytes) -> Path:
     """A new file that only this user can read."""
     fd, name = tempfile.mkstemp(prefix=".new-", dir=directory)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(fd)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(fd)
+    except OSError:
+        Path(name).unlink()
+        raise
     return Path(name)

@@ -70,8 +70,10 @@ def _alone(host: str, port: int) -> socket.socket:
 
 
 def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    # A name may have addresses of both families; the workers listen on its IPv4 one, and so this must be it.
+    wanted = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, wanted, socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise PortError(f"server.host {host!r} is no address of this machine: {error.strerror}") from None
     family, _, _, _, address = found[0]

@@ -6,6 +6,7 @@ line, ``ready`` or ``failed <why>``.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -20,8 +21,10 @@ import msgspec
 import uvloop
 
 from chatd.core.errors import AppError
-from chatd.core.settings import Settings
+from chatd.core.settings import Settings, SettingsError
 from chatd.db.migrations import SchemaError
+
+log = logging.getLogger("chatd.supervisor")
 
 READY_S = 60.0
 """How long a worker may take to come up."""
@@ -166,14 +169,17 @@ def work(serve: Serve) -> int:
 
     try:
         uvloop.run(main())
-    except (AppError, SchemaError, OSError) as error:
+    except (AppError, SchemaError, SettingsError, OSError) as error:
         # What an operator can do something about is said in one line; a defect keeps its traceback.
         why = f"failed: {' '.join(str(error).split())}"
         if reports.closed:
-            sys.stderr.write(f"chatd: worker {start.worker} {why}\n")
+            log.error("worker %d %s", start.worker, why)
         else:
             reports.write(f"{why}\n")
             reports.close()
+        return 1
+    except Exception:
+        log.exception("worker %d cannot go on", start.worker)  # on a line of the log, as all else
         return 1
     return 0
 

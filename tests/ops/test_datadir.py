@@ -94,3 +94,17 @@ def test_metrics_of_a_run_that_is_over_are_swept_and_of_one_that_runs_are_not(tm
     with datadir.metrics(tmp_path) as mine, datadir.metrics(tmp_path) as other:
         assert {path.name for path in (tmp_path / "metrics").iterdir()} == {mine.name, other.name}
     assert list((tmp_path / "metrics").iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    """As where the disk is full: here the files are folders, or the folder a file."""
+    (tmp_path / "metrics").write_text("")
+    with (
+        pytest.raises(SettingsError, match=r"server\.data_dir .* cannot be written to"),
+        datadir.metrics(tmp_path),
+    ):
+        pass
+    (tmp_path / "run.json").mkdir()
+    settings = Settings(postgres=Postgres(url="postgresql://here"))
+    with pytest.raises(SettingsError, match="CHATD_SERVER_DATA_DIR"), datadir.running(tmp_path, settings):
+        pass
