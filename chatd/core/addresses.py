@@ -1,8 +1,9 @@
-"""Whose address a connection has, when proxies stand before us."""
+"""Whose address a connection has, when proxies stand before us; and whose pages may open sockets."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
 
 from chatd.core.settings import SettingsError
 
@@ -71,3 +72,17 @@ def _parse(text: str) -> Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+def welcomes(allowed: Collection[str], origin: str | None, host: str) -> bool:
+    """Whether this Origin may open sockets.
+
+    Phones send none; a browser's page must be ours (come from this ``host``) or allowed, since anybody's page
+    could open one otherwise (cross-site hijacking).
+    """
+    if origin is None or "*" in allowed or origin in allowed:
+        return True
+    try:
+        return urlsplit(origin).netloc == host
+    except ValueError:
+        return False

@@ -188,5 +188,6 @@ class FeedReader:
         sockets = list(room.everybody())
         frames = await edge.backend.updated(row.chat_id, {c.user_id for c in sockets})
         for connection in sockets:
-            if connection.user_id in frames:
+            # Who was put out while this was read has been told so; this would let them believe they are in.
+            if connection.user_id in frames and row.chat_id in connection.rooms:
                 connection.write(frames[connection.user_id])

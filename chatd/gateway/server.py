@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from chatd.core.addresses import welcomes
 from chatd.core.ids import id_meta
 from chatd.gateway import upgrade
 from chatd.gateway.connection import Connection
@@ -109,20 +110,12 @@ class FirstRequest(asyncio.Protocol):
             if chat is None or not _CHAT_ID.fullmatch(unquote(chat[1])):
                 return None
             scope = unquote(chat[1])
-        if not self._welcome(headers):
-            return None
         edge = self._edge
+        if not welcomes(edge.settings.server.allowed_origins, headers.get("origin"), headers.get("host", "")):
+            return None
         answer = upgrade.answer(head, headers, edge.node_id, extensions=edge.extensions is not None)
         address = edge.proxies.client(self._address, forwarded)
         return Connection(edge, scope, _token(target, headers), address, answer)
-
-    def _welcome(self, headers: dict[str, str]) -> bool:
-        """Phones send no Origin; a browser's page must be ours or allowed (cross-site hijacking)."""
-        origin = headers.get("origin")
-        allowed = self._edge.settings.server.allowed_origins
-        if origin is None or "*" in allowed or origin in allowed:
-            return True
-        return urlsplit(origin).netloc == headers.get("host", "")
 
 
 def _token(target: str, headers: dict[str, str]) -> str | None:

@@ -17,10 +17,18 @@ from typing import Final
 from aiohttp import web
 
 from chatd.core import logs
-from chatd.core.addresses import Proxies, rate_key
+from chatd.core.addresses import Proxies, rate_key, welcomes
 from chatd.core.context import NOBODY, OPERATOR, Actor, Ctx
 from chatd.core.declarations import Dialect, Route
-from chatd.core.errors import AppError, BadRequest, Internal, MethodNotAllowed, Unauthenticated, Unavailable
+from chatd.core.errors import (
+    AppError,
+    BadRequest,
+    Forbidden,
+    Internal,
+    MethodNotAllowed,
+    Unauthenticated,
+    Unavailable,
+)
 from chatd.core.ids import UuidIds
 from chatd.core.metrics import REST_REQUESTS, REST_SECONDS, Stats
 from chatd.core.settings import Settings
@@ -186,6 +194,7 @@ class Edge:
         server = parts.settings.server
         self.stats = parts.stats
         self.cors = Cors(server.allowed_origins)
+        self._welcome = frozenset(server.allowed_origins)
         self.proxies = Proxies(server.trusted_proxies)
         self.public_url = server.public_url.rstrip("/")
         self._ids = UuidIds()
@@ -219,6 +228,7 @@ class Edge:
         try:
             # Before aiohttp's router sees it: what is not text in the path has no meaning for any route.
             unquote(request.raw_path.partition("?")[0])
+            self._require_welcome(request)
             return await inner(request)
         except AppError as error:
             return self.refusal(error, correlation, request.get(_DIALECT))
@@ -237,6 +247,14 @@ class Edge:
         except Exception:
             log.exception("%s %s failed", request.method, request.get(_TEMPLATE, "(none)"))
             return self.refusal(Internal(), correlation, request.get(_DIALECT))
+
+    def _require_welcome(self, request: web.Request) -> None:
+        # The gateway leaves to us what opens no socket: that of a stranger's page is told why.
+        headers = request.headers
+        if headers.get("Upgrade", "").lower() == "websocket" and not welcomes(
+            self._welcome, headers.get("Origin"), headers.get("Host", "")
+        ):
+            raise Forbidden("Pages of this origin may not open sockets here (server.allowed_origins)")
 
     def refusal(self, error: AppError, correlation: str, dialect: object = None) -> web.Response:
         """The answer for an error, counted."""

@@ -213,3 +213,25 @@ async def test_a_node_whose_clock_is_ahead_sees_nobody_in_the_future(one: World)
     gone = await a.event("presence.update", user_id=bob, status="offline")
     for told in (state["users"][0], gone):
         assert datetime.fromisoformat(told["last_active_at"]) <= one.clock.now()
+
+
+async def test_nothing_that_one_does_while_invisible_moves_last_active_at(two: World) -> None:
+    ann, bob = await two.users(2)
+    await two.group(ann, bob)
+    a, b = await two.phone(ann), await two.phone(bob, node=1)
+    await sees(a, bob, "online")
+    await b.call("presence.set", status="invisible")
+    hidden = await a.event("presence.update", user_id=bob, status="offline")
+    ctx = two.nodes[1].ctx
+    await jobs.store_changes(ctx)
+    two.clock.offset += timedelta(minutes=5)
+    await jobs.store_the_present(ctx)
+    await hangs_up(two, b)
+    two.clock.skipped += GRACE_S + 1
+    await until(lambda: not two.nodes[0].presence.has_socket(bob))
+    await jobs.store_changes(ctx)
+    for node in (0, 1):
+        _, found = await two.rest(ann, "GET", f"/api/presence?user_ids={bob}", node=node)
+        assert found["users"][0]["last_active_at"] == hidden["last_active_at"]
+    _, profile = await two.rest(ann, "GET", f"/api/users/{bob}")
+    assert profile["last_active_at"] == hidden["last_active_at"]

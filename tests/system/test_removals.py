@@ -2,6 +2,7 @@
 
 import asyncio
 
+import asyncpg
 import msgspec
 
 from chatd.core.settings import Presence
@@ -87,6 +88,31 @@ async def test_a_word_of_a_removal_that_comes_too_late_is_put_right(one: World) 
     await e.event("chat.joined")
     ack = await a.say(chat, "welcome back")
     await e.event("message.new", chat_id=chat, seq=ack["seq"])
+
+
+async def test_who_is_out_is_not_told_of_a_title_that_was_read_before(one: World) -> None:
+    ann, eve = await one.users(2)
+    chat = await one.group(ann, eve)
+    e = await one.phone(eve)
+    node = one.nodes[0]
+    async with node.feed.turn:
+        assert (await one.rest(ann, "PATCH", f"/chats/{chat}", {"title": "New"}))[0] == 200
+        holder = await asyncpg.connect(one.settings.postgres.url)
+        held = holder.transaction()
+        await held.start()
+        await holder.execute("LOCK TABLE chat_chats IN ACCESS EXCLUSIVE MODE")
+    waiting = """SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database()
+                 AND wait_event_type = 'Lock' AND query LIKE '%WITH seats AS%')"""
+    async with asyncio.timeout(PATIENCE_S):
+        while not await holder.fetchval(waiting):  # the chat is being read, as its members see it
+            await holder.execute("SELECT pg_stat_clear_snapshot()")
+    node.feed.put_out(chat, [eve], "removed")
+    await held.rollback()
+    await holder.close()
+    await e.event("chat.joined")  # the word was wrong, and is put right behind it
+    await e.fence()
+    kinds = [f["type"] for f in e.frames]
+    assert "chat.updated" not in kinds[kinds.index("chat.left") : kinds.index("chat.joined")]
 
 
 async def test_presence_ends_with_the_last_chat_that_two_share(settings) -> None:  # type: ignore[no-untyped-def]

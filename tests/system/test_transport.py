@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
 
 from chatd.wire import codec
 from tests.certificates import for_localhost
@@ -112,7 +114,7 @@ async def test_a_head_that_is_too_long_opens_no_socket_however_it_arrives(one: W
     ("path", "origin", "status"),
     [
         ("//[x", "http://x", (400, 404)),
-        ("/ws", "http://[", (426,)),
+        ("/ws", "http://[", (403,)),
         ("/chats/cht_01h455vb4pex5vsknk084sn02q%0A", "http://x", (400, 401, 404, 422)),
     ],
 )
@@ -200,3 +202,13 @@ async def test_what_a_body_says_opens_no_socket_though_its_request_was_answered_
         writer.write(upgrade)  # and now it is one
         assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
     writer.close()
+
+
+@pytest.mark.parametrize("path", ["/ws", "/api/ws", "/chats/cht_01h455vb4pex5vsknk084sn02q"])
+async def test_a_strangers_page_is_told_that_it_may_not_open_a_socket(one: World, path: str) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        await one.raw(path, origin=Origin("https://evil.example"))
+    problem = msgspec.json.decode(refused.value.response.body)
+    assert (refused.value.response.status_code, problem["code"]) == (403, "forbidden")
+    socket = await one.raw(path, origin=Origin(one.url()))
+    await socket.close()
