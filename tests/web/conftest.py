@@ -41,6 +41,8 @@ UNLIMITED = {
     )
 }
 expect.set_options(timeout=PATIENCE_MS)
+#: The fixture ``person``.
+Arrive = Callable[..., Any]
 #: No two people have one address, although one server serves them all.
 NUMBERS = itertools.count()
 
@@ -113,6 +115,21 @@ async def browser() -> AsyncIterator[Browser]:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         await browser.close()
+
+
+async def conversation(person: Arrive) -> tuple[Any, Any]:
+    """Two people who have met; Ann's page shows it."""
+    ann, bob = await person("Ann Lee"), await person("Bob Ray")
+    await bob.meet(ann)
+    await ann.open("Bob Ray")
+    return ann, bob
+
+
+async def choose(person: Any, *chosen: dict[str, Any]) -> None:
+    """Attach these files to what is being written."""
+    async with person.page.expect_file_chooser() as choosing:
+        await person.page.get_by_role("button", name="Attach a picture or video").click()
+    await (await choosing.value).set_files(list(chosen))
 
 
 async def hold(page: Page, path: str) -> asyncio.Event:

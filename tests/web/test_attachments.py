@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import io
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,8 +10,8 @@ from PIL import Image
 from playwright.async_api import expect
 
 from tests.ops.serving import Serving
+from tests.web.conftest import Arrive, choose, conversation
 
-Arrive = Callable[..., Any]
 #: Natural size of a picture once it is there.
 SIZE = "(image) => image.decode().then(() => [image.naturalWidth, image.naturalHeight])"
 #: A short film that the browser makes itself, as base64.
@@ -54,19 +53,6 @@ def picture(width: int, height: int) -> bytes:
     out = io.BytesIO()
     Image.effect_noise((width, height), 80).convert("RGB").save(out, "PNG")
     return out.getvalue()
-
-
-async def choose(person: Any, *chosen: dict[str, Any]) -> None:
-    async with person.page.expect_file_chooser() as choosing:
-        await person.page.get_by_role("button", name="Attach a picture or video").click()
-    await (await choosing.value).set_files(list(chosen))
-
-
-async def conversation(person: Arrive) -> tuple[Any, Any]:
-    ann, bob = await person("Ann Lee"), await person("Bob Ray")
-    await bob.meet(ann)
-    await ann.open("Bob Ray")
-    return ann, bob
 
 
 async def test_a_picture_goes_to_the_other_small_and_whole(person: Arrive) -> None:

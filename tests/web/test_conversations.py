@@ -1,21 +1,12 @@
 """What people expect of a conversation: threads, pins, forwards, mentions, drafts, later, quiet."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
 from playwright.async_api import Error, expect
 
+from tests.web.conftest import Arrive, conversation
 from tests.web.wire import Wire
-
-Arrive = Callable[..., Any]
-
-
-async def conversation(person: Arrive) -> tuple[Any, Any]:
-    ann, bob = await person("Ann Lee"), await person("Bob Ray")
-    await bob.meet(ann)
-    await ann.open("Bob Ray")
-    return ann, bob
 
 
 async def soon(person: Any, scheduled_id: str) -> None:

@@ -1,15 +1,13 @@
 """The page for who has no mouse, who does not see it, who has a phone, and in the dark."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.async_api import expect
 
-from tests.web.conftest import hold
+from tests.web.conftest import Arrive, hold
 
-Arrive = Callable[..., Any]
 BERLIN = {"latitude": 52.52, "longitude": 13.4}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 

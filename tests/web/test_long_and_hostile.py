@@ -2,17 +2,13 @@
 
 import asyncio
 import io
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 from PIL import Image
 from playwright.async_api import expect
 
-from tests.web.conftest import hold
-from tests.web.test_attachments import choose
+from tests.web.conftest import Arrive, choose, conversation, hold
 
-Arrive = Callable[..., Any]
 EVIL = """<img src=x onerror="window.harmed=1"><script>window.harmed=1</script>"""
 
 #: So many messages of whoever is logged in, in the conversation that is open.
@@ -38,13 +34,6 @@ WATCH = """() => {
 }"""
 #: Where a message stands in the window.
 TOP = "(element) => element.getBoundingClientRect().top"
-
-
-async def conversation(person: Arrive) -> tuple[Any, Any]:
-    ann, bob = await person("Ann Lee"), await person("Bob Ray")
-    await bob.meet(ann)
-    await ann.open("Bob Ray")
-    return ann, bob
 
 
 async def test_what_one_reads_stays_where_it_is_while_older_messages_come_in_above(person: Arrive) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,9 +9,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.ops.serving import Serving
-from tests.web.conftest import PASSWORD
-
-Arrive = Callable[..., Any]
+from tests.web.conftest import PASSWORD, Arrive
 
 #: What a browser's push service would answer; a headless one reaches none. The point is one of P-256. As in a
 #: browser, the subscription outlives the page.

@@ -1,12 +1,11 @@
 """What stands around the conversation: search, GPs nearby, requests of strangers, blocks."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 from playwright.async_api import expect
 
-Arrive = Callable[..., Any]
+from tests.web.conftest import Arrive
+
 BERLIN = {"geolocation": {"latitude": 52.52, "longitude": 13.4}, "permissions": ["geolocation"]}
 
 

@@ -1,13 +1,12 @@
 """One's own matters: news, devices, password, privacy, data."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from playwright.async_api import expect
 
-Arrive = Callable[..., Any]
+from tests.web.conftest import Arrive
+
 PHONE_AGENT = "Mozilla/5.0 (iPhone) AppleWebKit/605.1.15 Safari/604.1"
 
 

@@ -3,15 +3,13 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from typing import Any
 
 from playwright.async_api import expect
 
 from tests.ops.serving import Serving
+from tests.web.conftest import Arrive
 from tests.web.wire import Wire
-
-Arrive = Callable[..., Any]
 
 
 async def test_two_people_talk(person: Arrive) -> None:
