@@ -222,12 +222,19 @@ BEGIN
     IF directs IS NOT NULL THEN
         SELECT array_agg(c.ord) INTO closed
         FROM (
-            SELECT i.ord, i.sender_id, d.*, row_number() OVER (PARTITION BY i.chat_id ORDER BY i.ord) AS place
-            FROM unnest(p_chat, p_sender) WITH ORDINALITY AS i (chat_id, sender_id, ord)
+            SELECT i.ord, i.sender_id, d.*,
+                   count(*) FILTER (WHERE NOT r.said) OVER (PARTITION BY i.chat_id ORDER BY i.ord) AS place
+            FROM unnest(p_chat, p_sender, p_client_id) WITH ORDINALITY AS i (chat_id, sender_id, client_id, ord)
             JOIN LATERAL (
                 SELECT h.direct_low, h.direct_high, h.member_count, h.message_count FROM chat_chats h
                 WHERE h.id = i.chat_id AND h.type = 'direct' OFFSET 0
             ) d ON true
+            CROSS JOIN LATERAL (    -- what was said before, and comes again, is counted already
+                SELECT CASE WHEN d.member_count < 2 THEN EXISTS (
+                    SELECT 1 FROM chat_messages o
+                    WHERE uuid_send(o.chat_id) = uuid_send(i.chat_id) AND o.sender_id = i.sender_id
+                      AND o.client_message_id = i.client_id OFFSET 0) ELSE false END AS said OFFSET 0
+            ) r
         ) c
         WHERE EXISTS (SELECT 1 FROM user_blocks b
                       WHERE b.blocker_id IN (c.direct_low, c.direct_high)
@@ -525,6 +532,7 @@ CREATE TABLE message_requests (
 );
 CREATE INDEX message_requests_to ON message_requests (to_id, created_at, chat_id) WHERE status = 'pending';
 CREATE INDEX message_requests_from ON message_requests (from_id);
+CREATE INDEX message_requests_of ON message_requests (to_id);
 
 ------------------------------------------------------------------------------------------------ audit
 
@@ -561,6 +569,7 @@ CREATE TABLE chat_bans (
     banned_until  timestamptz,                          -- null: for ever
     PRIMARY KEY (chat_id, user_id)
 );
+CREATE INDEX chat_bans_user ON chat_bans (user_id);
 
 CREATE TABLE moderation_cases (
     id            uuid PRIMARY KEY,
@@ -1653,4 +1662,4 @@ BEGIN
     RETURN true;
 END $$;
 
-INSERT INTO schema_version (version) VALUES (20);
+INSERT INTO schema_version (version) VALUES (21);

@@ -294,3 +294,27 @@ async def test_a_batch_is_told_apart_as_its_messages_would_be_alone(chat: Chat) 
     assert None not in times
     assert len(set(times)) == 3
     assert times == sorted(times, key=str)
+
+
+async def test_of_a_strangers_few_words_those_that_come_again_are_counted_once(chat: Chat) -> None:
+    direct, low, high = new("cht"), *sorted((chat.ann, chat.bob))
+    await chat.db.run(
+        "INSERT INTO chat_chats (id, type, direct_low, direct_high, member_count)"
+        " VALUES ($1, 'direct', $2, $3, 1)",
+        *(direct, low, high),
+    )
+    await chat.db.run(
+        "INSERT INTO chat_participants (chat_id, user_id, role) VALUES ($1, $2, 'member')", direct, chat.ann
+    )
+
+    async def say(*names: str) -> list[str]:
+        count = len(names)
+        rows = await store.append(
+            *(chat.db, [direct] * count, [chat.ann] * count, names, [1] * count),
+            *([new("msg") for _ in names], [TEXT] * count, [None] * count, None, None, False),
+        )
+        return [row.outcome for row in rows]
+
+    assert await say("a", "b") == ["sent", "sent"]
+    assert await say("a", "b", "c", "d", "e", "f") == ["repeat", "repeat", "sent", "sent", "sent", "blocked"]
+    assert await say("e", "f") == ["repeat", "blocked"]
