@@ -99,6 +99,8 @@ def test_an_operation_says_its_input_its_answers_and_its_errors(rest):
         "user_ids": "query",
         "before": "query",
         "q": "query",
+        "sizes": "query",
+        "most": "query",
     }
     before = next(each for each in operation["parameters"] if each["name"] == "before")
     assert before["schema"] == {"type": "string", "format": "date-time"}
