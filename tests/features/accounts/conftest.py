@@ -1,5 +1,6 @@
 """Contexts over a database of the test's own."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -7,6 +8,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from chatd.core.clock import SystemClock
 from chatd.core.context import NOBODY, Actor, Ctx
@@ -14,8 +17,9 @@ from chatd.core.errors import RateLimited
 from chatd.core.ids import UuidIds, from_bytes
 from chatd.core.settings import Auth, Secrets, Settings
 from chatd.db.pool import Db
-from chatd.features.accounts import service, tokens
-from chatd.features.accounts.contract import Login, Register, SignedIn
+from chatd.features.accounts import jwks, service, tokens
+from chatd.features.accounts.contract import Login, OidcLogin, Register, SignedIn
+from tests.features.accounts.issuer import Issuer, Key
 
 PASSWORD = "correct horse"
 
@@ -139,3 +143,51 @@ def world(db: Db, settings: Settings) -> World:
     world = World(db, ctx, clock, limiter, broker)
     world.set(limits={"registrations_per_minute": 0, "logins_per_minute": 0}, auth={"lockout_after": 0})
     return world
+
+
+@pytest.fixture(scope="session")
+def rsa_key() -> Key:
+    return Key("rsa-1", rsa.generate_private_key(65537, 2048), "RS256")
+
+
+@pytest.fixture(scope="session")
+def other_rsa_key() -> Key:
+    return Key("rsa-2", rsa.generate_private_key(65537, 2048), "RS256")
+
+
+@pytest.fixture(scope="session")
+def ec_key() -> Key:
+    return Key("ec-1", ec.generate_private_key(ec.SECP256R1()), "ES256")
+
+
+@pytest.fixture
+async def issuer(world, rsa_key: Key) -> AsyncIterator[Issuer]:
+    issuer = Issuer(rsa_key, [rsa_key.public])
+    app = web.Application()
+    app.router.add_get("/certs", issuer.serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    host, port = runner.addresses[0][:2]
+    issuer.url = f"http://{host}:{port}/certs"
+    world.set(
+        auth={
+            "google_jwks_url": issuer.url,
+            "google_client_ids": ("app", "app-ios"),
+            "apple_issuer": "https://appleid.apple.com",
+            "apple_jwks_url": issuer.url,
+            "apple_client_ids": ("com.example.app",),
+        }
+    )
+    jwks.key_set.cache_clear()  # a port may come again
+    yield issuer
+    await runner.cleanup()
+
+
+@pytest.fixture
+def come_in(world):
+    async def come_in(token: str, nonce: str | None = None, provider: str = "google"):
+        return await service.login_oidc(world.base, provider, OidcLogin(id_token=token, nonce=nonce))
+
+    return come_in
