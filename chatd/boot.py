@@ -92,7 +92,7 @@ class Node:
             tell_watchers=self._tell_watchers,
             may_tell=lambda connection_id: self.edge.takes_ephemeral(connection_id),
             link_is_well=lambda: not self.broker.degraded,
-            carried_until=lambda: self.broker.carried_until,
+            carried_until=lambda: self.broker.canary.carried_until,
             monotonic=self.clock.monotonic,
             wall=lambda: self.clock.now().timestamp(),
         )

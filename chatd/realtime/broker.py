@@ -28,6 +28,7 @@ from chatd.core.errors import AppError, StoreUnavailable
 from chatd.core.metrics import Stats
 from chatd.core.settings import Settings
 from chatd.realtime import envelope
+from chatd.realtime.canary import Canary
 from chatd.realtime.channels import Channels
 from chatd.realtime.redis import Link
 from chatd.realtime.streams import LogReader, Sink, Stream, Streams
@@ -56,9 +57,6 @@ class NodeSink(Sink, Protocol):
 class NodeBroker:
     """The broker of one node. ``open`` starts it, ``close`` ends it."""
 
-    REMEMBERED_BEATS = 100
-    MISSED_BEATS = 3  # of our own: then the link stands but carries nothing
-
     def __init__(
         self,
         settings: Settings,
@@ -75,7 +73,6 @@ class NodeBroker:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node_id = node_id
-        self._monotonic = monotonic
         self._stats = stats or Stats()
         self._was_up = False
         self._settings = settings
@@ -104,13 +101,7 @@ class NodeBroker:
         )
         self._tasks: list[asyncio.Task[None]] = []
         self._starting: set[asyncio.Task[None]] = set()
-        self._beats_sent = 0
-        self._beat_heard = 0
-        self._beat_times: dict[int, float] = {}
-        self._settled_at = 0.0
-        #: Whatever the nodes said up to this time (monotonic) has been heard here: a beat of our own that was
-        #: sent then has come back, and Redis keeps the order.
-        self.carried_until = 0.0
+        self.canary = Canary(settings.redis.heartbeat_s, monotonic)
         self._lingering: dict[str, asyncio.TimerHandle] = {}
         self.degraded = True
 
@@ -306,7 +297,8 @@ class NodeBroker:
     def _heard_node(self, said: envelope.NodeEnvelope) -> None:
         if said.origin == self.node_id:
             if isinstance(said, envelope.Beat):
-                self._beat_came(said.count)
+                self._set_degraded(False)
+                self.canary.came(said.count)
             return
         match said:
             case envelope.Poke():
@@ -323,34 +315,22 @@ class NodeBroker:
         while True:
             self._beat()
             await asyncio.sleep(self._settings.redis.heartbeat_s)
-            if self._beats_sent - self._beat_heard >= self.MISSED_BEATS:
+            if self.canary.silent:
                 self._set_degraded(True)
                 if self.link.up:
                     log.warning("Redis is connected but carries nothing; reconnecting")
-                    self._beat_heard = self._beats_sent
+                    self.canary.start_anew()
                     self.link.reset()
 
     def _beat(self) -> None:
-        self._beats_sent += 1
-        self._beat_times[self._beats_sent] = self._monotonic()
-        if len(self._beat_times) > self.REMEMBERED_BEATS:
-            del self._beat_times[next(iter(self._beat_times))]
-        self._tell_nodes(envelope.Beat(self.node_id, self._beats_sent, self._presence_version()))
-
-    def _beat_came(self, count: int) -> None:
-        self._beat_heard = count
-        self._set_degraded(False)
-        sent_at = self._beat_times.get(count, 0.0)
-        if sent_at >= self._settled_at:
-            self.carried_until = sent_at
+        self._tell_nodes(envelope.Beat(self.node_id, self.canary.sends(), self._presence_version()))
 
     def _link_up(self) -> None:
         self._stats.redis_reconnects += self._was_up
         self._was_up = True
-        # The other nodes' links may take longer to mend than ours.
-        self._settled_at = self._monotonic() + self.MISSED_BEATS * self._settings.redis.heartbeat_s
+        self.canary.link_up()
         self._beat()
-        self._beat_heard = self._beats_sent
+        self.canary.start_anew()
         self.streams.sweep_soon()
         self._on_feed()
         self._on_link_up()
