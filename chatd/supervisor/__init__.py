@@ -48,7 +48,13 @@ def serve(load: Load) -> None:
         log.warning("%s is no setting of chatd's and has no effect", name)
     _raise_file_limit()
     with ExitStack() as stack:
-        port = stack.enter_context(reserve(settings.server.host, settings.server.port))
+        try:
+            port = stack.enter_context(reserve(settings.server.host, settings.server.port))
+        except PortError as error:
+            here = Path(settings.server.data_dir).absolute()
+            if run := datadir.find_running(here):  # perhaps its `make` was killed, and nobody sees it
+                raise PortError(f"{error}. From {here} process {run.pid} serves") from None
+            raise
         private = _Private(settings, datadir.make(settings))
         stack.enter_context(private)
         settings = private.complete(settings)

@@ -181,6 +181,10 @@ def test_a_second_one_on_the_same_port_is_refused(start: Start, tmp_path: Path) 
     assert second.stderr.startswith(f"chatd: port {port} on 127.0.0.1 is in use")
     assert second.stderr.count("\n") == 1
     assert not (elsewhere / ".chatd").exists()
+    # Where it is the same directory, too, the one that runs is named.
+    again = chatd(tmp_path, "serve", "--port", port)
+    assert again.returncode == 1
+    assert f"process {serving.process.pid} serves" in again.stderr
 
 
 def test_a_port_of_another_program_is_refused(tmp_path: Path) -> None:
