@@ -183,6 +183,7 @@ async def test_what_a_kill_of_the_only_node_forgets_of_last_active_is_a_minute_a
     ann, bob, cee = await one.users(3)
     await one.group(ann, bob, cee)
     ctx, long_ago = one.nodes[0].ctx, one.clock.now() - timedelta(days=9)
+    await one.nodes[0].runner.stop()  # the jobs run when the test says so
     await ctx.db.run("UPDATE users SET last_active_at = $1", long_ago)
     came = one.clock.now()
     await one.phone(bob)
