@@ -79,11 +79,13 @@ class ToUsers(_Envelope, tag="u", array_like=True, frozen=True):
 
 class PresenceDiff(_Envelope, tag="d", array_like=True, frozen=True):
     """On the nodes' channel: version ``version`` of my users is the one before with these changes:
-    user -> (status, or None for gone; since when, as a Unix time).
+    user -> (status, or None for gone; since when, as a Unix time). ``dropped`` are those of them that are
+    invisible and whose last device here has just lost its socket.
     """
 
     version: int
     changes: dict[str, tuple[str | None, float]]
+    dropped: list[str] = []
 
 
 class PresenceFull(_Envelope, tag="f", array_like=True, frozen=True):

@@ -25,6 +25,7 @@ class _Node:
     heard_at: float
     version: int = -1
     states: dict[str, State] = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)  # who was invisible there and is on the way to somewhere
     parts: dict[int, dict[str, State]] = field(default_factory=dict)
     parts_version: int = -1
     asked_at: float = float("-inf")
@@ -60,6 +61,13 @@ class Peers:
     def see(self, user_id: str) -> bool:
         """Whether a node sees a device of the user; invisible ones too."""
         return any(user_id in node.states for node in self._nodes.values())
+
+    def take_dropped(self, user_id: str) -> bool:
+        """Whether an invisible device of the user has lost its socket on another node; said once."""
+        found = [node for node in self._nodes.values() if user_id in node.dropped]
+        for node in found:
+            node.dropped.discard(user_id)
+        return bool(found)
 
     def awaits_word(self, silent_s: float) -> bool:
         """Whether a node that was heard in the last ``silent_s`` has not said yet who is there."""
@@ -101,6 +109,8 @@ class Peers:
             if status is not None:
                 node.states[user_id] = (status, since)
             self._last_seen.changed(user_id, before and before[0], status, since)
+        node.dropped -= said.changes.keys()
+        node.dropped.update(said.dropped)
         return said.changes
 
     def _part(self, node: _Node, said: envelope.PresenceFull) -> Iterable[str]:
@@ -113,7 +123,7 @@ class Peers:
             return ()
         before = node.states
         node.states = {user: state for part in node.parts.values() for user, state in part.items()}
-        node.version, node.parts = said.version, {}
+        node.version, node.parts, node.dropped = said.version, {}, node.dropped & node.states.keys()
         changed = [u for u in before.keys() | node.states.keys() if before.get(u) != node.states.get(u)]
         for user_id in changed:
             self._last_seen.unknown(user_id)

@@ -72,9 +72,9 @@ class NodePresence:
     # ---------------------------------------------------------------- local
 
     def connected(self, user_id: str, connection_id: str) -> None:
-        """A socket of this user is open: online, or still invisible where its ghost was."""
+        """A socket of this user is open: online, or still invisible where a ghost was, here or elsewhere."""
         devices = self._devices.setdefault(user_id, {})
-        status = ONLINE
+        status = INVISIBLE if self._peers.take_dropped(user_id) else ONLINE
         for ghost in [c for c in devices if c in self._ghosts]:
             if devices.pop(ghost) == INVISIBLE:
                 status = INVISIBLE
@@ -82,6 +82,7 @@ class NodePresence:
         devices[connection_id] = status
         self.last_seen.come(user_id, status, self._wall())
         self._settle(user_id)
+        self._say_if_invisible(user_id)
 
     def set_status(self, user_id: str, connection_id: str, status: str) -> None:
         """This device is now online, away or invisible."""
@@ -97,6 +98,13 @@ class NodePresence:
         if connection_id in self._devices.get(user_id, ()):
             self._ghosts[connection_id] = (user_id, self._monotonic() + self._settings.offline_grace_s)
             self.last_seen.dropped(user_id, self._devices[user_id][connection_id], self._wall())
+            self._say_if_invisible(user_id)
+
+    def _say_if_invisible(self, user_id: str) -> None:
+        # Others are to know where the device may be coming from: it must not flash up where it comes back.
+        own = self._own.get(user_id)
+        if own is not None and own[0] == INVISIBLE:
+            self._say(user_id, *own)
 
     def _settle(self, user_id: str) -> None:
         devices = self._devices.get(user_id)
@@ -121,6 +129,9 @@ class NodePresence:
 
     def _changed(self, user_id: str, before: State | None, status: str | None, since: float) -> None:
         self.last_seen.changed(user_id, before and before[0], status, since)
+        self._say(user_id, status, since)
+
+    def _say(self, user_id: str, status: str | None, since: float) -> None:
         if not self._diff:
             asyncio.get_running_loop().call_soon(self._flush)
         self._diff[user_id] = (status, since)
@@ -128,7 +139,12 @@ class NodePresence:
     def _flush(self) -> None:
         diff, self._diff = self._diff, {}
         self.version += 1
-        self._tell(envelope.PresenceDiff(self._node_id, self.version, diff))
+        dropped = [
+            user_id
+            for user_id, (status, _) in diff.items()
+            if status == INVISIBLE and self._ghosts.keys() >= self._devices[user_id].keys()
+        ]
+        self._tell(envelope.PresenceDiff(self._node_id, self.version, diff, dropped))
         self._on_change(diff)
 
     # -------------------------------------------------------------- reading

@@ -155,3 +155,24 @@ async def test_an_invisible_device_stays_invisible_over_a_flap() -> None:
     a.connected("u1", "c2")
     await cluster.settle(2)
     assert cluster.shown == []
+
+
+async def test_an_invisible_device_stays_invisible_when_it_comes_back_on_another_node() -> None:
+    cluster = Cluster()
+    a, b = cluster.nodes["a"], cluster.nodes["b"]
+    a.connected("u1", "c1")
+    a.set_status("u1", "c1", "invisible")
+    await cluster.settle(1)
+    b.watch("w", {"u1": "offline"})
+    a.disconnected("u1", "c1")
+    await cluster.settle(1)
+    b.connected("u1", "c2")
+    await cluster.settle(1)
+    b.disconnected("u1", "c2")
+    await cluster.settle(1)
+    a.connected("u1", "c3")
+    await cluster.settle(GRACE + 4)
+    assert cluster.shown == []
+    b.connected("u1", "c4")  # this one comes from nowhere
+    await cluster.settle(1)
+    assert cluster.shown == [("u1", "online")]
