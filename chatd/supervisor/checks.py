@@ -29,8 +29,24 @@ def check(settings: Settings) -> None:
         raise SettingsError(
             f"server.public_url: {server.public_url!r} is no address as https://chat.example.com"
         )
+    _check_keys(settings)
     if settings.redis.url:
         try:
             Endpoint(settings.redis.url)
         except (ValueError, OSError) as error:  # which do not tell the password
             raise SettingsError(f"redis.url cannot be used: {error}") from None
+
+
+def _check_keys(settings: Settings) -> None:
+    """Keys for pushes, which would else be tried for the first time when somebody is to be reached."""
+    secrets = settings.secrets
+    if not (secrets.fcm_account or secrets.apns_key or secrets.vapid_key):
+        return
+    from chatd.features.devices import apns, fcm, webpush  # only now: it takes a while
+
+    if secrets.fcm_account:
+        fcm.account_of(secrets.fcm_account)
+    if secrets.apns_key:
+        apns.check(secrets.apns_key, settings.push)
+    if secrets.vapid_key:
+        webpush.public_key(secrets.vapid_key)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from chatd.core.settings import Settings, SettingsError, override, strangers
 from chatd.gateway.tls import context_of
@@ -15,6 +16,34 @@ from tests.ops.serving import chatd
 
 def settings(**sections: dict[str, Any]) -> Settings:
     return override(Settings(), "a test", sections)
+
+
+def key_of(curve: ec.EllipticCurve) -> str:
+    made = ec.generate_private_key(curve)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    return made.private_bytes(*form).decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("fcm_account", '{"project_id": "p"}', "CHATD_SECRETS_FCM_ACCOUNT"),
+        ("apns_key", "nonsense", "CHATD_SECRETS_APNS_KEY: not a .p8 key"),
+        ("apns_key", key_of(ec.SECP256R1()), "apns_topic"),
+        ("vapid_key", "nonsense", "CHATD_SECRETS_VAPID_KEY: not a PEM key"),
+        ("vapid_key", key_of(ec.SECP384R1()), "P-256"),
+    ],
+)
+def test_keys_for_pushes_are_tried_before_somebody_is_to_be_reached(name: str, value: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why) as refusal:
+        check(settings(secrets={name: value}))
+    assert "PRIVATE" not in str(refusal.value)
+
+
+def test_keys_for_pushes_that_are_right_pass() -> None:
+    key = key_of(ec.SECP256R1())
+    app = {"apns_topic": "com.example.chat", "apns_team_id": "TEAM", "apns_key_id": "KEY"}
+    check(settings(secrets={"vapid_key": key, "apns_key": key.replace("\n", "\\n")}, push=app))
 
 
 def files(directory: Path, name: str) -> tuple[str, str]:

@@ -5,9 +5,12 @@ import hashlib
 import httpx
 import jwt
 import msgspec
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from chatd.core.clock import Clock
 from chatd.core.settings import Push as PushSettings
+from chatd.core.settings import SettingsError
 from chatd.features.devices import providers
 from chatd.features.devices.contract import Outcome, Push
 
@@ -19,6 +22,20 @@ _STALE = ("ExpiredProviderToken", "InvalidProviderToken")
 
 class _Failed(msgspec.Struct, frozen=True):
     reason: str = ""
+
+
+def check(key: str, settings: PushSettings) -> None:
+    """Raise SettingsError for a key that cannot sign, or that belongs to no app."""
+    try:
+        found = serialization.load_pem_private_key(key.replace("\\n", "\n").encode(), None)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"CHATD_SECRETS_APNS_KEY: not a .p8 key: {error}") from None
+    if not isinstance(found, ec.EllipticCurvePrivateKey):
+        raise SettingsError("CHATD_SECRETS_APNS_KEY: not a .p8 key: it is of another kind")
+    if not (settings.apns_topic and settings.apns_team_id and settings.apns_key_id):
+        raise SettingsError(
+            "CHATD_SECRETS_APNS_KEY needs push.apns_topic, push.apns_team_id and push.apns_key_id"
+        )
 
 
 class Apns:

@@ -51,14 +51,19 @@ class _Refused(Exception):
     """The token endpoint gives no token."""
 
 
+def account_of(text: str) -> _Account:
+    """What a service account's key file says. Raises SettingsError."""
+    try:
+        return msgspec.json.decode(text, type=_Account)
+    except msgspec.MsgspecError as error:
+        raise SettingsError(f"CHATD_SECRETS_FCM_ACCOUNT: not a service account's key: {error}") from None
+
+
 class Fcm:
     """One service account. Raises SettingsError for a key file that is none."""
 
     def __init__(self, account: str, url: str, client: httpx.AsyncClient, clock: Clock) -> None:
-        try:
-            self._account = msgspec.json.decode(account, type=_Account)
-        except msgspec.MsgspecError as error:
-            raise SettingsError(f"CHATD_SECRETS_FCM_ACCOUNT: not a service account's key: {error}") from None
+        self._account = account_of(account)
         self._url = f"{url.rstrip('/')}/v1/projects/{self._account.project_id}/messages:send"
         self._client, self._clock = client, clock
         self._pass = providers.kept_pass(account)
