@@ -21,12 +21,20 @@ def schemas(types: Iterable[Any]) -> tuple[dict[Any, dict[str, Any]], dict[str, 
         for field in info.fields:
             if field.encode_name in properties:
                 _say_date_time(field.type, properties[field.encode_name])
+    for component in components.values():
+        if "description" in component:
+            component["description"] = _unwrapped(component["description"])
     return dict(zip(kinds, found, strict=True)), {name: components[name] for name in sorted(components)}
 
 
 def doc(thing: Any) -> str:
     """The docstring of a struct, an error or a handler, unwrapped to one line a paragraph."""
-    paragraphs = (inspect.getdoc(thing) or "").replace("``", "`").split("\n\n")
+    return _unwrapped(inspect.getdoc(thing) or "")
+
+
+def _unwrapped(text: str) -> str:
+    # From 3.13 on Python itself takes the indentation out of docstrings; the documents are the same on all.
+    paragraphs = inspect.cleandoc(text).replace("``", "`").split("\n\n")
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 

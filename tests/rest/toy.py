@@ -63,7 +63,7 @@ async def search(ctx: Ctx, query: Search) -> Found:
     )
 
 
-async def measure(ctx: Ctx, size: int) -> Thing:
+async def measure(ctx: Ctx, size: Annotated[int, Meta(ge=-(10**9), le=10**9)]) -> Thing:
     """A thing by a number."""
     return Thing(str(size))
 
