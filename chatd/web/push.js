@@ -20,8 +20,13 @@ export function deviceOf(client) {
 }
 
 async function present() {
-  const registration = await navigator.serviceWorker?.getRegistration();
-  return { registration, subscription: await registration?.pushManager?.getSubscription() };
+  try {
+    const registration = await navigator.serviceWorker?.getRegistration();
+    return { registration, subscription: await registration?.pushManager?.getSubscription() };
+  } catch (error) {
+    console.warn(`no workers here: ${error.message}`); // where cookies are forbidden, so are they, and pushes with them
+    return {};
+  }
 }
 
 /** Why there is none here, or null where there may be. */
@@ -86,11 +91,13 @@ export async function turnOff(main) {
   await main.client.rest("DELETE", `/devices/${id}`);
 }
 
-/** Whoever was here has gone: no push comes to this browser any more, and what was shown of them goes. Asks no server. */
-export function forget() { return inTurn(end); }
+/** Whoever was here has gone: no push comes to this browser any more, and what was shown of them goes. Asks no server, and never fails. */
+export function forget() { return inTurn(end).catch(powerless); }
 
 /** The same where nobody is logged in by then: in another tab somebody may be again. */
-export function forgetGone(client) { return inTurn(() => (client.user ? null : end())); }
+export function forgetGone(client) { return inTurn(() => (client.user ? null : end())).catch(powerless); }
+
+function powerless(error) { console.warn(`pushes cannot be ended here: ${error.message}`); }
 
 async function end() {
   const { registration, subscription } = await present();

@@ -177,6 +177,17 @@ async def test_a_session_that_was_ended_elsewhere_takes_the_pushes_with_it(
     await nothing_left(ann.page)
 
 
+async def test_who_logs_out_is_out_also_where_the_browser_forbids_workers(person: Arrive) -> None:
+    ann = await person("Ann Lee")
+    refused = "() => Promise.reject(new DOMException('No', 'SecurityError'))"
+    await ann.page.add_init_script(f"navigator.serviceWorker.getRegistration = {refused};")
+    await ann.page.reload()
+    await expect(ann.page.get_by_role("navigation", name="Conversations")).to_be_visible()
+    await log_out(ann)
+    await expect(ann.page.locator(".toast.bad")).to_have_count(0)
+    assert await ann.page.evaluate("localStorage['chatd.session'] ?? null") is None
+
+
 async def test_one_that_was_left_behind_ends_when_the_page_is_opened(person: Arrive) -> None:
     ann = await subscriber(person)
     # A browser that died between the end of the session and the end of the subscription.
