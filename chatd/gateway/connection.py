@@ -98,6 +98,7 @@ class Connection(Incoming):
 
     def eof_received(self) -> bool:
         """The client has closed its half: so do we."""
+        self._end()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -238,9 +239,21 @@ class Connection(Incoming):
             if chunk:
                 self.transport.write(chunk)
             else:
-                self.transport.close()
+                self._end()
         if self.slow:
             self._bound()  # those were pongs, to one who asks and does not read
+
+    def _end(self) -> None:
+        """Nothing more is said: out of every room at once, and soon gone by force where the client does not
+        read what is on its way.
+        """
+        self.phase = Phase.CLOSING
+        self.edge.leave_all(self)
+        self.transport.close()
+        if self.timer is not None:
+            self.timer.cancel()
+        wait_s = self.edge.CLOSE_WAIT_S if self.ready else self.edge.STRANGER_WAIT_S
+        self.timer = asyncio.get_running_loop().call_later(wait_s, self.abort)
 
     def pause_writing(self) -> None:
         """The buffer is past the mark: this socket is a slow consumer for now."""

@@ -12,7 +12,7 @@ from chatd.core.settings import Socket
 from chatd.features.chats.contract import RequestNew
 from chatd.gateway.connection import Connection
 from tests.system.world import Phone, World
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, until
 
 EPHEMERAL_MARK, CLOSE_MARK = 16_384, 65_536
 #: What the kernels take for a reader that does not read: ours (TCP_NOTSENT_LOWAT and what is on its way).
@@ -242,3 +242,27 @@ async def test_a_socket_that_is_too_slow_as_it_goes_live_is_in_no_room(one: Worl
     assert connection not in room.slow
     assert connection not in room.waiting
     a.socket.transport.abort()
+
+
+@pytest.mark.parametrize(
+    "last", [b"\x88\x80\0\0\0\0", b"\x83\x80\0\0\0\0", b""], ids=["close", "broken", "half"]
+)
+async def test_who_ends_the_conversation_and_does_not_read_is_not_waited_for_long(
+    one: World, last: bytes
+) -> None:
+    node = await small(one)
+    node.edge.CLOSE_WAIT_S = 0.1
+    ann, bob = await one.users(2)
+    chat = await one.group(ann, bob)
+    b, a = await one.phone(bob), await deaf(one, ann)
+    connection = there(node, a)
+    a.socket.transport.pause_reading()
+    while not connection.slow:
+        await b.say(chat, "x" * 4000)
+        await asyncio.sleep(0)
+    if last:
+        a.socket.transport.write(last)
+    else:
+        a.socket.transport.write_eof()
+    await until(lambda: not node.edge.hub.rooms.get(chat))
+    await until(lambda: not node.edge.connections)
