@@ -87,9 +87,8 @@ async def test_a_slow_upload_keeps_its_claim(studio: Studio, monkeypatch: pytest
     url = (await studio.begin(ann))["upload_url"]
     monkeypatch.setattr(claims, "RENEW_S", 0.05)
     async with slow(studio, url) as [upload]:
-        for _ in range(
-            3
-        ):  # together longer than a claim, each so short that a busy machine renews it in time
+        # Together longer than a claim; each so short that a busy machine renews it in time.
+        for _ in range(3):
             await pass_in_database(studio, 25)
             async with asyncio.timeout(PATIENCE_S):
                 while await claimed_for(studio) < 50:
