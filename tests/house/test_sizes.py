@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-FILE, FUNCTION = 450, 60
+FILE, FUNCTION = 450, 70
 SOURCES = [path for top in ("chatd", "tests", "loadtest") for path in sorted((ROOT / top).rglob("*.py"))]
 
 
