@@ -124,6 +124,7 @@ class Chats(Section, frozen=True):
 
     max_members: AtLeastOne = 5000
     unread_cap: Count = 9999
+    unread_total: Count = 1_000_000
 
 
 class Media(Section, frozen=True):

@@ -8,35 +8,46 @@ from chatd.features.chats.rows import Card, HeadRow, MessageRow, PageKey
 
 
 async def heads(
-    q: Queries, user_ids: Sequence[str], chat_ids: Sequence[str | None], unread_cap: int
+    q: Queries,
+    user_ids: Sequence[str],
+    chat_ids: Sequence[str | None],
+    unread_cap: int,
+    unread_total: int,
 ) -> list[HeadRow]:
     """Where each asked chat stands (None: all of that user's), in the order of the asks.
 
     Of the newest ``unread_cap`` messages past the watermark, those of others are unread: so a connect
-    costs the same however much lies unread, and the number is exact until that many lie there.
+    costs the same however much lies unread, and the number is exact until that many lie there. Who has so
+    many chats that this could pass ``unread_total`` messages has them counted less far in each, to 99 at
+    least: a user of thousands of busy chats would hold up all who open with them.
     """
     return await q.rows(
         HeadRow,
         """
-        SELECT a.ord, c.id, c.type, c.title, c.head_seq, c.receipt_seq, p.last_read_seq, u.count,
+        SELECT p.ord, c.id, c.type, c.title, c.head_seq, c.receipt_seq, p.last_read_seq, u.count,
                c.last_event_at, p.role, p.joined_seq
-        FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS a (user_id, chat_id, ord)
-        JOIN chat_participants p ON p.user_id = a.user_id AND (a.chat_id IS NULL OR p.chat_id = a.chat_id)
+        FROM (
+            SELECT a.ord, p.user_id, p.chat_id, p.last_read_seq, p.role, p.joined_seq,
+                   count(*) OVER (PARTITION BY a.ord) AS chats
+            FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS a (user_id, chat_id, ord)
+            JOIN chat_participants p ON p.user_id = a.user_id AND (a.chat_id IS NULL OR p.chat_id = a.chat_id)
+        ) p
         JOIN chat_chats c ON c.id = p.chat_id
         CROSS JOIN LATERAL (
             SELECT count(*) FROM (
                 SELECT m.sender_id, m.client_message_id, m.deleted_at
                 FROM chat_messages m
                 WHERE m.chat_id = p.chat_id AND m.seq > p.last_read_seq
-                ORDER BY m.seq DESC LIMIT $3
+                ORDER BY m.seq DESC LIMIT least($3::bigint, greatest(99, $4::bigint / p.chats))
             ) m
             WHERE m.sender_id <> p.user_id AND m.client_message_id IS NOT NULL AND m.deleted_at IS NULL
         ) u
-        ORDER BY a.ord, c.last_event_at DESC, c.id DESC
+        ORDER BY p.ord, c.last_event_at DESC, c.id DESC
         """,
         user_ids,
         chat_ids,
         unread_cap,
+        unread_total,
     )
 
 

@@ -42,6 +42,7 @@ async def _heads(ctx: Ctx, asks: list[HeadsAsk]) -> Sequence[list[ChatState] | E
         [ask.user_id for ask in asks],
         [ask.chat_id for ask in asks],
         ctx.settings.chats.unread_cap,
+        ctx.settings.chats.unread_total,
     )
     found: list[list[ChatState]] = [[] for _ in asks]
     for row in rows:

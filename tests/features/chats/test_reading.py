@@ -92,6 +92,20 @@ async def test_heads_and_views_count_as_one_would_by_hand(world, steps, cap):
         assert (seen.last_message.seq if seen.last_message else None) == newest
 
 
+async def test_who_has_very_many_chats_has_them_counted_less_far_at_a_connect(world):
+    ada, bob = await world.people(2)
+    chats = [await world.group(ada, bob) for _ in range(3)]
+    for chat_id in chats:
+        for _ in range(120):
+            await world.say(chat_id, bob)
+    asks = [HeadsAsk(ada), HeadsAsk(ada, chats[0])]
+    for total, of_each, of_one in ((1_000_000, 120, 120), (330, 110, 120), (1, 99, 99)):
+        world.limited(unread_total=total)
+        every, (alone,) = await service.HEADS.run(world.base, asks)
+        assert [head.unread_count for head in every] == [of_each] * 3
+        assert alone.unread_count == of_one
+
+
 async def test_heads_answer_each_ask_with_its_own(world):
     ada, bob, eve = await world.people(3)
     direct, group = await world.direct(ada, bob), await world.group(ada, bob)
