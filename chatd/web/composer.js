@@ -1,6 +1,6 @@
 /** Where one writes: a new message, a reply, an edit; drafts stay until they are sent. */
 
-import { attempt, button, h, icon, toast } from "./dom.js";
+import { attempt, batched, button, h, icon, toast } from "./dom.js";
 import { showMenu } from "./menu.js";
 import { plainText } from "./message.js";
 import { Attaching } from "./media.js";
@@ -34,13 +34,16 @@ export class Composer {
   start() {
     this.draw();
     this.#take();
-    this.off = this.view.model.on("drafts", ({ chatId }) => { if (!chatId || chatId === this.view.chatId) this.#take(); });
+    const { chatId, model } = this.view;
+    const here = (then) => (detail) => { if (!detail.chatId || detail.chatId === chatId) then(); };
+    const learnt = batched(() => this.mentioning.learnt());
+    this.offs = [model.on("drafts", here(() => this.#take())), model.on("people", learnt), model.on("chat", here(learnt))];
     // On a phone the keyboard would cover what one came to read.
     if (matchMedia("(hover: hover)").matches) this.focus();
   }
 
   leave() {
-    this.off?.();
+    this.offs?.forEach((off) => off());
     this.waiting.leave();
     if (!this.editing) this.#keep();
     this.attaching.leave();

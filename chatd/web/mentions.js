@@ -10,6 +10,8 @@ const EVERYBODY = { id: "all", display_name: "all" };
 export class Mentioning {
   #options = [];
   #at = 0;
+  /** What was begun after the `@`; null where nothing is offered. */
+  #begun = null;
 
   constructor(view, input) {
     Object.assign(this, { view, input });
@@ -24,8 +26,18 @@ export class Mentioning {
   typed() {
     const { chat } = this.view;
     const begun = chat.type === "direct" ? null : BEGUN.exec(this.input.value.slice(0, this.input.selectionStart));
-    this.#options = begun ? this.#people(begun[1].toLocaleLowerCase()) : [];
+    this.#begun = begun ? begun[1].toLocaleLowerCase() : null;
+    this.#options = begun ? this.#people(this.#begun) : [];
     this.#at = 0;
+    this.#draw();
+  }
+
+  /** Names or members have come: who is looked for may be among them. The one that was gone to stays it. */
+  learnt() {
+    if (this.#begun === null) return;
+    const chosen = this.#options[this.#at]?.id;
+    this.#options = this.#people(this.#begun);
+    this.#at = Math.max(0, this.#at && this.#options.findIndex(({ id }) => id === chosen));
     this.#draw();
   }
 
@@ -51,6 +63,7 @@ export class Mentioning {
   }
 
   close() {
+    this.#begun = null;
     this.#options = [];
     this.#draw();
   }
@@ -67,6 +80,7 @@ export class Mentioning {
     const start = this.input.value.lastIndexOf("@", caret - 1);
     this.input.setRangeText(`@${display_name} `, start, caret, "end");
     this.picked.set(id, display_name);
+    this.#begun = null;
     this.#options = [];
     this.input.dispatchEvent(new Event("input", { bubbles: true }));
   }

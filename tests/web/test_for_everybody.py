@@ -159,13 +159,16 @@ async def test_nothing_lies_over_what_one_writes_and_no_menu_outlives_its_place(
     await expect(page.get_by_role("menu")).to_have_count(0)
 
 
-async def test_everybody_can_be_seen_among_those_who_are_offered(person: Arrive) -> None:
+async def test_everybody_is_offered_also_where_their_names_come_late(person: Arrive) -> None:
     ann, bob = await person("Ann Lee"), await person("Bob Ray")
     chat = {"type": "group", "title": "Lake trip", "member_ids": [await bob.id()]}
     made = await ann.rest("POST", "/chats", chat)
+    ready = await hold(ann.page, "**/users?ids=*")
     await ann.page.goto(f"{ann.url}/#/chat/{made['id']}")
     await ann.page.get_by_role("textbox", name="Message").press_sequentially("Hey @")
     offers = ann.page.get_by_role("listbox", name="People").get_by_role("option")
+    await expect(offers.locator(".name")).to_have_text(["all"])
+    ready.set()
     await expect(offers.locator(".name")).to_have_text(["Bob Ray", "all"])
     assert await ask(ann, "tooFaint") == []
 
