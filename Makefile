@@ -54,16 +54,16 @@ clean: ## remove .venv and what tools left behind; the data in .chatd stays
 	rm -rf .venv .venv.lock .venv.old .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find chatd tests loadtest -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-# --- .venv: a Python, then what chatd runs on, then what develops it (venv.sh) ---------------------
+# --- .venv: a Python, then what chatd runs on, then what develops it (.ci/venv.sh) ---------------------
 # Two locks, because a first `make run` needs a third of the packages. Each step leaves a stamp, so
 # that the next run costs make a few stat calls.
 export PYTHON
 
 .venv/bin/python:
-	@sh venv.sh python
+	@sh .ci/venv.sh python
 
 .venv/.runs: requirements.lock pyproject.toml
-	@sh venv.sh runs
+	@sh .ci/venv.sh runs
 
 .venv/.develops: requirements-dev.lock .venv/.runs
-	@sh venv.sh develops
+	@sh .ci/venv.sh develops

@@ -59,8 +59,9 @@ def project(tmp_path: Path) -> Path:
     wheels = tmp_path / "wheels"
     here.mkdir()
     wheels.mkdir()
-    for name in ("Makefile", "venv.sh"):
-        shutil.copy(ROOT / name, here)
+    (here / ".ci").mkdir()
+    for name in ("Makefile", ".ci/venv.sh"):
+        shutil.copy(ROOT / name, here / name)
     (here / "requirements.lock").write_text(wheel(wheels, "first"))
     (here / "requirements-dev.lock").write_text(wheel(wheels, "second"))
     (here / "backend.py").write_text(BACKEND)

@@ -1,4 +1,4 @@
-# What make does to .venv: `sh venv.sh python`, `runs` or `develops`, each on top of the one before.
+# What make does to .venv: `sh .ci/venv.sh python`, `runs` or `develops`, each on top of the one before.
 #
 # One of them works at a time; a second one waits, and finds it done. Whatever ends one in the middle (kill -9, a
 # full disk, a network that goes), the next begins anew: to pip, half a package may look like a whole one.
