@@ -97,7 +97,7 @@ async def _unclaimed(ctx: Ctx, media_id: MediaId) -> AppError:
 
 
 async def _keep(ctx: Ctx, claim: Claim, held: asyncio.Timeout) -> None:
-    """Renew a claim until cancelled; where it is lost, what is done under it ends."""
+    """Renew a claim until cancelled; where it is lost, or this ends, what is done under it ends."""
     while True:
         await asyncio.sleep(RENEW_S)
         try:
@@ -105,6 +105,9 @@ async def _keep(ctx: Ctx, claim: Claim, held: asyncio.Timeout) -> None:
                 break
         except AppError as error:
             log.debug("the claim of %s could not be renewed: %s", claim.row.id, error.code)
+        except Exception:  # else the upload would go on, and be refused at its end
+            log.exception("the claim of %s is renewed no more", claim.row.id)
+            break
     held.reschedule(asyncio.get_running_loop().time())
 
 

@@ -132,6 +132,24 @@ async def test_an_upload_that_has_lost_its_claim_is_ended(
     assert not await studio.under_way()
 
 
+async def test_an_upload_whose_claim_nobody_can_renew_any_more_is_ended(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (ann,) = await studio.world.users(1)
+    begun = await studio.begin(ann)
+
+    async def renew(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(claims, "RENEW_S", 0.05)
+    monkeypatch.setattr(claims.store, "renew", renew)
+    async with slow(studio, begun["upload_url"]) as [upload]:
+        async with asyncio.timeout(PATIENCE_S):
+            status, problem = await upload.task  # though its body has not come
+        assert (status, problem["code"]) == (409, "conflict")
+    assert not await studio.under_way()
+
+
 class TestADay:
     """That has room for two pictures and a half."""
 
